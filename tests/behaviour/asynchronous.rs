@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use wardian::{Caller, Engine, Error, ExternRef, InstantiateOptions, Linker, Store, TrapCode, Val};
+use wardian::{
+    Caller, Engine, Error, ExternRef, Func, FuncType, HostFuture, Instance, InstantiateOptions,
+    Linker, Result, Store, TrapCode, Val, ValType,
+};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a suspended guest is resumed with its locals", goes_on),
@@ -18,6 +21,8 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("errors, exits, traps and panics after a suspension", endings),
     ("a deadline that passed meanwhile ends the guest", deadline),
     ("calls with values and start functions wait", values_and_starts),
+    ("asynchronous functions of any signature wait", any_signature),
+    ("results of asynchronous functions are checked", checked_results),
 ];
 
 /// Is ready when it has been polled `times` times.
@@ -291,4 +296,77 @@ fn values_and_starts(engine: &Engine) {
     let i = linked(&mut store, &linker, SUM);
     let seven = i.typed_func::<(), i32>(&mut store, "seven").unwrap();
     assert_eq!(seven.call(&mut store, ()).unwrap(), 7);
+}
+
+/// Gives its arguments in reverse order, later.
+fn turn(mut caller: Caller<'_, usize>, mut params: Vec<Val>) -> HostFuture<'_, Result<Vec<Val>>> {
+    Box::pin(async move {
+        later(3).await;
+        *caller.data_mut() += 1;
+        params.reverse();
+        Ok(params)
+    })
+}
+
+fn any_signature(engine: &Engine) {
+    let text = r#"(module
+      (import "h" "turn" (func $turn (param i32 v128 externref) (result externref v128 i32)))
+      (func (export "f") (param i32 v128 externref) (result externref v128 i32)
+        (call $turn (local.get 0) (local.get 1) (local.get 2))))"#;
+    let params = [ValType::I32, ValType::V128, ValType::EXTERNREF];
+    let results = [ValType::EXTERNREF, ValType::V128, ValType::I32];
+    let ty = FuncType::new(params, results);
+    let given = [Val::I32(3), Val::V128(7 << 64 | 5), Val::from(Some(ExternRef::new(9u8)))];
+    let call = |store: &mut Store<usize>, i: Instance| {
+        let f = i.get_func(&mut *store, "f").unwrap();
+        let mut out = vec![Val::I32(0); 3];
+        let (done, polls) = block_on(f.call_async(&mut *store, &given, &mut out));
+        done.unwrap();
+        assert_eq!((out[1].clone(), out[2].clone(), polls), (given[1].clone(), Val::I32(3), 4));
+        let Val::ExternRef(Some(value)) = &out[0] else { panic!("{:?}", out[0]) };
+        assert_eq!(value.data().downcast_ref::<u8>(), Some(&9));
+        assert_eq!(*store.data(), 1);
+        let plain = f.call(&mut *store, &given, &mut out).unwrap_err();
+        assert!(plain.to_string().contains("call_async"), "{plain}");
+    };
+    let mut linker: Linker<usize> = Linker::new(engine);
+    linker.func_new_async("h", "turn", ty.clone(), turn).unwrap();
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, text);
+    call(&mut store, i);
+
+    let mut store = Store::new(engine, 0);
+    let func = Func::new_async(&mut store, ty, turn).unwrap();
+    let i = Instance::new(&mut store, &module(engine, text), &[func.into()]).unwrap();
+    call(&mut store, i);
+}
+
+/// Gives too few results, one of the wrong type, an error, or what it should.
+fn give(_: Caller<'_, ()>, params: Vec<Val>) -> HostFuture<'_, Result<Vec<Val>>> {
+    Box::pin(async move {
+        later(1).await;
+        Ok(match params[0] {
+            Val::I32(0) => vec![],
+            Val::I32(1) => vec![Val::I32(1)],
+            Val::I32(2) => return Err(Error::host("it failed")),
+            _ => vec![Val::I64(1)],
+        })
+    })
+}
+
+fn checked_results(engine: &Engine) {
+    let text = r#"(module (import "h" "give" (func $give (param i32) (result i64)))
+      (func (export "f") (param i32) (result i64) (call $give (local.get 0))))"#;
+    let ty = FuncType::new([ValType::I32], [ValType::I64]);
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_new_async("h", "give", ty, give).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &linker, text);
+    let f = i.typed_func::<i32, i64>(&mut store, "f").unwrap();
+    let whys = ["a host function gave 0 results, and has 1", "gave a i32 for a i64", "it failed"];
+    for (n, why) in whys.into_iter().enumerate() {
+        let found = block_on(f.call_async(&mut store, n as i32)).0.unwrap_err().to_string();
+        assert!(found.contains(why), "{found}");
+    }
+    assert_eq!(block_on(f.call_async(&mut store, 3)).0.unwrap(), 1);
 }

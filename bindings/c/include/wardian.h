@@ -80,6 +80,50 @@ WASM_API_EXTERN void wardian_cancel(const wardian_cancel_token_t*);
 // -------------------------------------------------------------------------------------------------
 // Traps
 
+// What kind of error a trap is. Later versions may have more.
+enum wardian_error_kind {
+  WARDIAN_ERROR_HOST,        // of a callback: a trap of wasm_trap_new; or of a host function of WASI
+  WARDIAN_ERROR_TRAP,        // the guest trapped: see wardian_trap_number
+  WARDIAN_ERROR_EXIT,        // the guest has ended itself (proc_exit): see wardian_trap_exit_code
+  WARDIAN_ERROR_CLOSED,      // its instance was closed: the code is got in the same way
+  WARDIAN_ERROR_STOPPED,     // it was stopped from outside: see wardian_trap_stop
+  WARDIAN_ERROR_EXCEPTION,   // an exception that no guest has caught
+  WARDIAN_ERROR_DECODE,      // the bytes are no valid module
+  WARDIAN_ERROR_COMPILE,     // a valid module cannot be compiled
+  WARDIAN_ERROR_LINK,        // imports are missing, or of the wrong type: see wardian_trap_import
+  WARDIAN_ERROR_LIMIT,       // see wardian_trap_limit
+  WARDIAN_ERROR_CHECKPOINT,  // see wardian_trap_checkpoint
+  WARDIAN_ERROR_USAGE,       // the API was used in a way that makes no sense
+  WARDIAN_ERROR_HOST_STACK,  // guest and host called each other until the thread's stack was nearly used up
+  WARDIAN_ERROR_INTERNAL,    // the library is at fault
+  WARDIAN_ERROR_RESTORED,    // a snapshot is being restored: to be returned by the callback
+};
+
+// WebAssembly's traps.
+enum wardian_trap_number {
+  WARDIAN_NO_TRAP,
+  WARDIAN_TRAP_UNREACHABLE,
+  WARDIAN_TRAP_MEMORY_OUT_OF_BOUNDS,
+  WARDIAN_TRAP_TABLE_OUT_OF_BOUNDS,
+  WARDIAN_TRAP_INDIRECT_CALL_TO_NULL,
+  WARDIAN_TRAP_UNDEFINED_ELEMENT,
+  WARDIAN_TRAP_BAD_SIGNATURE,
+  WARDIAN_TRAP_INTEGER_DIVISION_BY_ZERO,
+  WARDIAN_TRAP_INTEGER_OVERFLOW,
+  WARDIAN_TRAP_BAD_CONVERSION_TO_INTEGER,
+  WARDIAN_TRAP_STACK_OVERFLOW,
+  WARDIAN_TRAP_UNALIGNED_ATOMIC,
+  WARDIAN_TRAP_ATOMIC_WAIT_NON_SHARED,
+  WARDIAN_TRAP_NULL_REFERENCE,
+  WARDIAN_TRAP_NULL_FUNCTION_REFERENCE,
+  WARDIAN_TRAP_NULL_EXCEPTION_REFERENCE,
+  WARDIAN_TRAP_NULL_STRUCT_REFERENCE,
+  WARDIAN_TRAP_NULL_ARRAY_REFERENCE,
+  WARDIAN_TRAP_NULL_I31_REFERENCE,
+  WARDIAN_TRAP_ARRAY_OUT_OF_BOUNDS,
+  WARDIAN_TRAP_CAST_FAILURE,
+};
+
 enum wardian_stop {
   WARDIAN_NOT_STOPPED,
   WARDIAN_STOPPED_BY_DEADLINE,
@@ -88,10 +132,45 @@ enum wardian_stop {
   WARDIAN_STOPPED_FOR_CHECKPOINT,
 };
 
-WASM_API_EXTERN enum wardian_stop wardian_trap_stop(const wasm_trap_t*);
+// Whose limit was reached.
+enum wardian_limit {
+  WARDIAN_NO_LIMIT,
+  WARDIAN_LIMIT_OF_STORE,
+  WARDIAN_LIMIT_OF_ENGINE,
+  WARDIAN_LIMIT_OF_ALLOCATOR,
+  WARDIAN_LIMIT_OF_SYSTEM,
+};
+
+// What is wrong with a checkpoint or a fork.
+enum wardian_checkpoint_problem {
+  WARDIAN_NO_CHECKPOINT_PROBLEM,
+  WARDIAN_CHECKPOINT_NOT_TAKEN,
+  WARDIAN_STORE_NOT_FORKED,
+  WARDIAN_CHECKPOINT_DAMAGED,
+  WARDIAN_CHECKPOINT_OF_OTHER_VERSION,
+  WARDIAN_CHECKPOINT_OF_OTHER_KEY,
+  WARDIAN_CHECKPOINT_LACKS_PARTS,
+  WARDIAN_CHECKPOINT_NOT_RESUMED,
+};
+
+// Traps that a callback returns keep their kind, and what is known of them, on their way out.
+WASM_API_EXTERN enum wardian_error_kind wardian_trap_kind(const wasm_trap_t*);
+// Which of WebAssembly's traps it is; WARDIAN_NO_TRAP if it is another error.
+WASM_API_EXTERN enum wardian_trap_number wardian_trap_number(const wasm_trap_t*);
 // The name of WebAssembly's trap, as "unreachable". Static; null if it is another error.
 WASM_API_EXTERN const char* wardian_trap_code(const wasm_trap_t*);
-// Whether the guest has ended itself (proc_exit), and its code.
+// Of an access to a memory that was refused: the address, how many bytes, and the size of the memory. Places may be null.
+// False if it is another error, or nobody knows; nothing is written then.
+WASM_API_EXTERN bool wardian_trap_memory_access(
+  const wasm_trap_t*, uint64_t* address, uint64_t* size, uint64_t* memory_size);
+WASM_API_EXTERN enum wardian_stop wardian_trap_stop(const wasm_trap_t*);
+WASM_API_EXTERN enum wardian_limit wardian_trap_limit(const wasm_trap_t*);
+WASM_API_EXTERN enum wardian_checkpoint_problem wardian_trap_checkpoint(const wasm_trap_t*);
+// The import at a position among those that are missing or do not fit: its two names, and what is wrong, without zeros at
+// their ends. False past the last one; nothing is written then.
+WASM_API_EXTERN bool wardian_trap_import(
+  const wasm_trap_t*, size_t index, own wasm_name_t* module, own wasm_name_t* name, own wasm_message_t* problem);
+// Whether the guest has ended itself (proc_exit) or was closed, and the code.
 WASM_API_EXTERN bool wardian_trap_exit_code(const wasm_trap_t*, uint32_t* code);
 // A trap for a callback to return, which ends the guest as if it had called proc_exit.
 WASM_API_EXTERN own wasm_trap_t* wardian_trap_exit(wasm_store_t*, uint32_t code);
@@ -114,10 +193,14 @@ WASM_API_EXTERN uint32_t wardian_call_func_index(const wardian_call_t*);
 WASM_API_EXTERN void wardian_call_name(const wardian_call_t*, own wasm_name_t* out);
 // In `after`: whether the call ends by a tail call, and so has no results.
 WASM_API_EXTERN bool wardian_call_is_tail_call(const wardian_call_t*);
+// In `before` the argument at a position, in `after` the result, of any kind: functions, values of the embedder's, objects of
+// guests. False past the last one, and in the other functions; nothing is written then.
+WASM_API_EXTERN bool wardian_call_value(const wardian_call_t*, size_t index, own wasm_val_t* out);
 
 // What is notified of calls; each may be null. For each `before` and `resumed` there is one `after` or `abort`. Values are
-// 64-bit words: a v128 has two, all else one; i32 and f32 are in the low half; references mean nothing here. The store, and
-// what refers to it, must not be used in these functions.
+// 64-bit words: a v128 has two, all else one; i32 and f32 are in the low half; references are got by wardian_call_value. The
+// store, and what refers to it, must not be used in these functions, but references may be compared, copied and kept, and
+// their host info be read.
 typedef struct wardian_listener_t {
   void (*before)(void* environment, const wardian_call_t*, const uint64_t* arguments, size_t count);
   void (*after)(void* environment, const wardian_call_t*, const uint64_t* results, size_t count);
@@ -210,7 +293,7 @@ WASM_API_EXTERN void wardian_instantiation_resolver(
   void* environment, void (*finalizer)(void*));
 
 // The bytes of a linear memory. Until `free` is called they belong to the guest: nobody else writes to them while it runs.
-// Both functions are called on the thread that uses the store.
+// All functions are called on a thread that uses the store. What is not set is zero.
 typedef struct wardian_linear_memory_t {
   uint8_t* base;     // a multiple of 16; all bytes are zero
   size_t capacity;   // how many there are, at least those that were asked for
@@ -219,20 +302,54 @@ typedef struct wardian_linear_memory_t {
   // it writes both places. Null, or false: the guest's memory.grow fails, and nothing has changed.
   bool (*grow)(void* environment, size_t size, uint8_t** base, size_t* capacity);
   void (*free)(void* environment);
+  // With guard pages: how much address space from the base on belongs to the memory. The base is at the start of a page and
+  // never changes, the capacity is the size, and everything behind it is inaccessible, so that an access there is a fault.
+  // If it is wardian_guarded_size() or more, guests access the memory without checks.
+  size_t reserved;
+  bool never_moves;  // whether the base never changes, without guard pages
+  // With guard pages: makes the memory this many bytes, fewer than it has, for a snapshot or an image from before it grew. Null,
+  // or false: that cannot be restored.
+  bool (*shrink)(void* environment, size_t size);
 } wardian_linear_memory_t;
+// How much address space a memory needs so that no access is checked: a bit more than 4 GiB.
+WASM_API_EXTERN size_t wardian_guarded_size(void);
 // Supplies the memories that the module defines. It fills the place, or returns false: then the instance is not made. It must
-// not use the store. Guests check each access to such a memory.
+// not use the store. Guests check each access to such a memory, unless it has guard pages.
 WASM_API_EXTERN void wardian_instantiation_allocator(
   wardian_instantiation_t*,
   bool (*allocate)(
     void* environment, const wasm_memorytype_t*, size_t minimum, size_t maximum, wardian_linear_memory_t*),
   void* environment, void (*finalizer)(void*));
+
+// Allocators that come with the library; one replaces the other.
+enum wardian_memories {
+  WARDIAN_GUARDED_MEMORIES,  // with guard pages: they never move, and no access is checked
+  WARDIAN_HEAP_MEMORIES,     // move when they grow
+  WARDIAN_FIXED_MEMORIES,    // have the addresses of their maximum from the start, and never move
+};
+WASM_API_EXTERN void wardian_instantiation_memories(wardian_instantiation_t*, enum wardian_memories);
+// A memory shows a file, which is made if there is none; what the guest writes is in it. It is shown by one memory at a time,
+// and nobody else may change it or make it shorter meanwhile. False if the path is not UTF-8.
+WASM_API_EXTERN bool wardian_instantiation_file(wardian_instantiation_t*, const char* path);
+// So many memories at once, of so many bytes at most, that are used again and again. It is kept by who uses it, and may be
+// used by several threads.
+typedef struct wardian_memory_pool_t wardian_memory_pool_t;
+WASM_API_EXTERN own wardian_memory_pool_t* wardian_memory_pool_new(size_t slots, size_t slot_bytes);
+WASM_API_EXTERN void wardian_memory_pool_delete(own wardian_memory_pool_t*);
+WASM_API_EXTERN size_t wardian_memory_pool_in_use(const wardian_memory_pool_t*);
+WASM_API_EXTERN void wardian_instantiation_pool(wardian_instantiation_t*, const wardian_memory_pool_t*);
+
 WASM_API_EXTERN own wasm_instance_t* wardian_linker_instantiate_with(
   const wardian_linker_t*, wasm_store_t*, const wasm_module_t*, const wardian_instantiation_t*,
   own wasm_trap_t** trap);
 // Closes an instance: those who asked for it are notified, its guests are stopped, and calls of it fail. False if it was
 // closed before.
 WASM_API_EXTERN bool wardian_instance_close(const wasm_instance_t*, uint32_t exit_code);
+
+// Bytes of a memory by copies, also of one that threads share, of which wasm_memory_data gives null. False if they are not all
+// in the memory: then nothing is copied.
+WASM_API_EXTERN bool wardian_memory_read(const wasm_memory_t*, size_t offset, uint8_t* bytes, size_t count);
+WASM_API_EXTERN bool wardian_memory_write(wasm_memory_t*, size_t offset, const uint8_t* bytes, size_t count);
 
 // What a program of WASI sees. Without it: no arguments, no variables, no directories, and nothing to read or write.
 typedef struct wardian_wasi_t wardian_wasi_t;
@@ -270,6 +387,46 @@ WASM_API_EXTERN own wasm_instance_t* wardian_resumed_instance(const wardian_resu
 // function that it had called returns these results, or is called again if `given` is null.
 WASM_API_EXTERN own wasm_trap_t* wardian_resumed_run(
   own wardian_resumed_t*, const wasm_val_vec_t* given, own wasm_val_vec_t* out);
+
+// -------------------------------------------------------------------------------------------------
+// Threads of guests
+
+// A program for threads: it imports `wasi` `thread-spawn` and a shared memory, and exports `wasi_thread_start`. Its threads
+// begin, and end, together. Each has a store of its own, with the limits, the fuel and the files that the main thread's store
+// has when this is made.
+//
+// The linker's functions are called on the thread of who calls them, several at once: their environments have to bear that.
+// In such a callback wardian_callback_store gives the store of the thread. It, and what refers to it, must not be used after
+// the callback has returned.
+typedef struct wardian_threads_t wardian_threads_t;
+// The store is that of the main thread. So many threads may live at once beside it. A shared memory `env` `memory` is made if
+// the linker has none. Null if it fails.
+WASM_API_EXTERN own wardian_threads_t* wardian_threads_new(
+  const wardian_linker_t*, wasm_store_t*, const wasm_module_t*, size_t max_threads, own wasm_trap_t** trap);
+WASM_API_EXTERN void wardian_threads_delete(own wardian_threads_t*);
+// Runs the program, once, and returns when all its threads have ended. The trap is what has ended it, also an exit with code
+// 0; null if the main thread has returned.
+WASM_API_EXTERN own wasm_trap_t* wardian_threads_run(const wardian_threads_t*);
+// These are for other threads, while the program runs.
+// Ends it, as if it had ended itself with this code.
+WASM_API_EXTERN void wardian_threads_end(const wardian_threads_t*, uint32_t exit_code);
+// How many threads there are now beside the main thread.
+WASM_API_EXTERN size_t wardian_threads_live(const wardian_threads_t*);
+// Writes the program to a file with all its threads, which stand still meanwhile. With `stop` it ends then, by a trap with
+// WARDIAN_STOPPED_FOR_CHECKPOINT. False if it fails: then the message says why, with a zero at its end; else it is empty. The
+// place may be null.
+WASM_API_EXTERN bool wardian_threads_checkpoint(
+  const wardian_threads_t*, const char* path, bool stop, own wasm_message_t* problem);
+// Makes a new store that of the main thread of such a file, which may come from anybody. The program has the streams and
+// directories that are given, none if that is null. Null if it fails; then the store is of no use.
+WASM_API_EXTERN own wardian_threads_t* wardian_threads_resume(
+  const wardian_linker_t*, wasm_store_t*, own wardian_wasi_t*, const char* path, size_t max_threads,
+  own wasm_trap_t** trap);
+
+// In a callback: the store that it may use, for callbacks that are called in several. Null elsewhere.
+WASM_API_EXTERN own wasm_store_t* wardian_callback_store(void);
+// In a callback: an export of the instance that calls, by its name, which ends with a zero. Null if there is none.
+WASM_API_EXTERN own wasm_extern_t* wardian_callback_export(const wasm_store_t*, const char* name);
 
 #undef own
 

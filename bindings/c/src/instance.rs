@@ -4,8 +4,9 @@ use crate::give;
 use crate::reference::{Reference, What};
 use crate::store::Handle;
 use crate::vector::Vector;
+use crate::wardian::errors::misuse;
 use crate::wardian::or_trap;
-use wardian::{Error, Instance};
+use wardian::Instance;
 
 /// Null if it is not made; then a trap says why, also where an import does not fit. Otherwise the place for it gets null.
 #[unsafe(no_mangle)]
@@ -25,7 +26,7 @@ pub unsafe extern "C" fn wasm_instance_new(
         imports.iter().map(|import| unsafe { import.as_ref() }.and_then(Reference::item).cloned());
     let made = match (module, items.collect::<Option<Vec<_>>>()) {
         (Some(module), Some(items)) => store.with(|context| Instance::new(context, module, &items)),
-        _ => Err(Error::host("an import is null, or nothing that can be imported")),
+        _ => Err(misuse("an import is null, or nothing that can be imported")),
     };
     // SAFETY: null, or a place for a trap.
     let Some(instance) = (unsafe { or_trap(store, trap_out, made) }) else {

@@ -6,6 +6,7 @@ use crate::trap;
 use crate::types::{FUNC, GLOBAL, MEMORY, TABLE, TAG, Type};
 use crate::value::{Value, read_reference};
 use crate::vector::{Element, Vector};
+use crate::wardian::errors::misuse;
 use std::ffi::c_void;
 use wardian::{
     Caller, Error, Extern, ExternType, Func, FuncType, Global, Memory, Table, Val, ValType,
@@ -67,7 +68,7 @@ impl Callback {
             for ((out, result), ty) in out.iter_mut().zip(results.as_slice()).zip(types) {
                 *out = result
                     .read(*ty)
-                    .map_err(|why| Error::host(format!("a callback's result: {why}")))?;
+                    .map_err(|why| misuse(format!("a callback's result: {why}")))?;
             }
             Ok(())
         };
@@ -189,7 +190,7 @@ pub unsafe extern "C" fn wasm_global_new(
     // SAFETY: see the crate's documentation.
     let (store, ty, value) = unsafe { (&*store, &(*ty).ty, &*value) };
     let ExternType::Global(ty) = ty else { return std::ptr::null_mut() };
-    let made = value.read(ty.content).map_err(Error::host);
+    let made = value.read(ty.content).map_err(misuse);
     let made = made.and_then(|value| store.with(|context| Global::new(context, *ty, value)));
     made.map_or(std::ptr::null_mut(), |global| store.item(Extern::Global(global)))
 }

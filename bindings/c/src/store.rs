@@ -18,13 +18,15 @@ pub(crate) struct Data {
     pub(crate) wasi: WasiCtx,
     /// The store that it is the data of.
     pub(crate) handle: WeakHandle,
+    /// The same, of the store of a guest's thread, which nobody else keeps alive.
+    pub(crate) owner: Option<Handle>,
 }
 
 impl Data {
     /// Without limits, and with nothing of WASI.
     pub(crate) fn new() -> Data {
         let (limits, wasi) = (StoreLimits::default(), WasiCtx::builder().build());
-        Data { limits, wasi, handle: WeakHandle(std::sync::Weak::new()) }
+        Data { limits, wasi, handle: WeakHandle(std::sync::Weak::new()), owner: None }
     }
 }
 
@@ -72,13 +74,28 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 struct Shared {
-    store: UnsafeCell<Store<Data>>,
+    /// None if the store is that of a guest's thread, which C has only in callbacks.
+    store: Option<UnsafeCell<Store<Data>>>,
     /// Who has the store, while a callback runs.
     lent: Cell<Option<Lent>>,
     /// What C has attached to things that live as long as the store.
     infos: RefCell<HashMap<Key, Info>>,
     /// Instances that were made, to be found again for frames.
     instances: RefCell<Vec<Instance>>,
+}
+
+impl Shared {
+    fn of(store: Option<UnsafeCell<Store<Data>>>) -> Shared {
+        let (infos, instances) = Default::default();
+        Shared { store, lent: Cell::new(None), infos, instances }
+    }
+
+    /// # Panics
+    ///
+    /// The store is that of a guest's thread, and no callback runs.
+    fn cell(&self) -> &UnsafeCell<Store<Data>> {
+        self.store.as_ref().expect("the store of a guest's thread is used in its callbacks only")
+    }
 }
 
 /// By what the innermost callback that runs has the store.
@@ -88,6 +105,11 @@ enum Lent {
     Caller(NonNull<Caller<'static, Data>>),
     /// A resolver of imports.
     Context(NonNull<StoreContextMut<'static, Data>>),
+}
+
+thread_local! {
+    /// See [`Handle::current`].
+    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
 }
 
 /// Something of a store that C can attach something to.
@@ -111,13 +133,18 @@ impl Handle {
         store.enable_snapshots(true);
         Handle(Arc::new_cyclic(|weak| {
             store.data_mut().handle = WeakHandle(weak.clone());
-            Shared {
-                store: UnsafeCell::new(store),
-                lent: Cell::new(None),
-                infos: RefCell::default(),
-                instances: RefCell::default(),
-            }
+            Shared::of(Some(UnsafeCell::new(store)))
         }))
+    }
+
+    /// What stands for the store of a guest's thread, which C has only in callbacks.
+    #[allow(clippy::arc_with_non_send_sync, reason = "a `Handle` is, by what C promises")]
+    pub(crate) fn of_thread(store: &mut Store<Data>) {
+        store.enable_snapshots(true);
+        let handle = Handle(Arc::new(Shared::of(None)));
+        let data = store.data_mut();
+        data.handle = handle.downgrade();
+        data.owner = Some(handle);
     }
 
     /// Works with the store: that of the callback that runs, if one does.
@@ -130,7 +157,7 @@ impl Handle {
             match shared.lent.get() {
                 Some(Lent::Caller(mut caller)) => work(caller.as_mut().as_context_mut()),
                 Some(Lent::Context(mut context)) => work(context.as_mut().as_context_mut()),
-                None => work((*shared.store.get()).as_context_mut()),
+                None => work((*shared.cell().get()).as_context_mut()),
             }
         }
     }
@@ -142,7 +169,7 @@ impl Handle {
             return None;
         }
         // SAFETY: as in `with`.
-        Some(work(unsafe { &mut *shared.store.get() }))
+        Some(work(unsafe { &mut *shared.cell().get() }))
     }
 
     /// The caller of the callback that runs.
@@ -173,14 +200,21 @@ impl Handle {
     }
 
     fn lend<R>(&self, lent: Lent, work: impl FnOnce() -> R) -> R {
-        struct Restore<'a>(&'a Handle, Option<Lent>);
+        struct Restore<'a>(&'a Handle, Option<Lent>, Option<Handle>);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
                 self.0.0.lent.set(self.1);
+                CURRENT.replace(self.2.take());
             }
         }
-        let _restore = Restore(self, self.0.lent.replace(Some(lent)));
+        let outer = CURRENT.replace(Some(self.clone()));
+        let _restore = Restore(self, self.0.lent.replace(Some(lent)), outer);
         work()
+    }
+
+    /// The store of the innermost callback that runs on this thread.
+    pub(crate) fn current() -> Option<Handle> {
+        CURRENT.with_borrow(Clone::clone)
     }
 
     pub(crate) fn engine(&self) -> Engine {

@@ -3,18 +3,17 @@
 use crate::reference::{Reference, What, WithInfo};
 use crate::store::Handle;
 use crate::vector::Vector;
+use crate::wardian::errors::{Fault, misuse};
 use crate::{give, take};
 use std::fmt;
 use std::sync::Arc;
-use wardian::{Error, ErrorKind, StopReason, TrapCode};
+use wardian::{Error, ErrorKind};
 
 /// What a trap says.
 pub(crate) struct TrapData {
     message: String,
     frames: Vec<Frame>,
-    pub(crate) code: Option<TrapCode>,
-    pub(crate) exit_code: Option<u32>,
-    pub(crate) stop: Option<StopReason>,
+    pub(crate) fault: Fault,
     /// An error that has to be passed on as it is: a restore on its way.
     error: std::sync::Mutex<Option<Error>>,
 }
@@ -62,16 +61,15 @@ pub(crate) fn trap(store: &Handle, error: Error) -> *mut Reference {
         return give(Reference::new(store, What::Trap(trap.clone())));
     }
     let frames = error.backtrace().map(|backtrace| frames(store, backtrace));
-    let mut message = error.to_string();
-    if let Some(Returned(trap)) = error.downcast_ref::<Returned>() {
-        message.clone_from(&trap.value.message);
-    }
+    // What a callback has passed on stays what it was.
+    let (message, fault) = match error.downcast_ref::<Returned>() {
+        Some(Returned(trap)) => (trap.value.message.clone(), trap.value.fault.clone()),
+        None => (error.to_string(), Fault::of(&error)),
+    };
     let data = TrapData {
         message,
         frames: frames.unwrap_or_default(),
-        code: error.trap(),
-        exit_code: error.exit_code(),
-        stop: error.stop_reason(),
+        fault,
         error: std::sync::Mutex::new(matches!(error.kind(), ErrorKind::Restored).then_some(error)),
     };
     give(Reference::new(store, What::Trap(WithInfo::new(data))))
@@ -102,10 +100,10 @@ pub(crate) fn error(trap: *mut Reference) -> Error {
     match trap.map(|trap| trap.what) {
         Some(What::Trap(trap)) => {
             let kept = trap.value.error.lock().unwrap_or_else(|e| e.into_inner()).take();
-            let exit = trap.value.exit_code.map(Error::exit);
+            let exit = trap.value.fault.exit_code.map(Error::exit);
             kept.or(exit).unwrap_or_else(|| Error::host(Returned(trap)))
         }
-        _ => Error::host("a callback returned something that is no trap"),
+        _ => misuse("a callback returned something that is no trap"),
     }
 }
 
@@ -114,9 +112,7 @@ pub(crate) fn message(store: &Handle, message: String) -> *mut Reference {
     let data = TrapData {
         message,
         frames: Vec::new(),
-        code: None,
-        exit_code: None,
-        stop: None,
+        fault: Fault::default(),
         error: std::sync::Mutex::new(None),
     };
     give(Reference::new(store, What::Trap(WithInfo::new(data))))

@@ -1,19 +1,23 @@
 //! What `wardian.h` adds.
 
+mod allocator;
 mod config;
+pub(crate) mod errors;
 mod instantiation;
 mod linker;
 mod listener;
+mod memory;
 mod profile;
 mod resume;
 mod snapshot;
 mod stores;
+mod threads;
 mod wasi;
 
 use crate::reference::Reference;
 use crate::store::Handle;
 use std::ffi::{CStr, c_char};
-use wardian::{Error, Result};
+use wardian::Result;
 
 /// The result of what may fail. The place for a trap gets one, or null.
 ///
@@ -52,7 +56,7 @@ fn trap_of(store: &Handle, done: Result<()>) -> *mut Reference {
 unsafe fn text<'a>(text: *const c_char) -> Result<&'a str> {
     // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map_err(|_| Error::host("a name is not UTF-8"))
+    text.to_str().map_err(|_| errors::misuse("a name is not UTF-8"))
 }
 
 #[unsafe(no_mangle)]

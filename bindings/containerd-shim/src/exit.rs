@@ -11,3 +11,6 @@ pub(crate) const TRAP: i32 = 128 + 6;
 pub(crate) fn signalled(signal: i32) -> i32 {
     128 + signal
 }
+
+/// Its time, or its fuel, was used up: what `timeout` of the system gives.
+pub(crate) const USED_UP: i32 = 124;

@@ -5,8 +5,9 @@ use crate::exit;
 use crate::program::{Compiled, INITIALIZE, Program};
 use crate::settings::Settings;
 use crate::stop::{End, Handle, Slot};
-use crate::{directories, memory};
+use crate::{directories, memory, threads};
 use anyhow::{Context, anyhow};
+use std::fs;
 use std::path::Path;
 use wardian::checkpoint::Checkpoints;
 use wardian::limits::StoreLimits;
@@ -16,11 +17,14 @@ use wardian_wasi::{DirPerms, WasiCtx, WasiCtxBuilder};
 
 /// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
+/// Which of them this process is in.
+const MEMBERSHIP: &str = "/proc/self/cgroup";
 
-/// The data of the guest's store.
+/// The data of the guest's store; those of its threads have the same.
+#[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) wasi: WasiCtx,
-    limits: StoreLimits,
+    pub(crate) limits: StoreLimits,
 }
 
 /// What is run, and how.
@@ -48,18 +52,26 @@ impl Guest {
             Some(found) => found.wasi(wasi)?,
         };
         let mut store = Store::new(&engine, Host { wasi, limits: limits(&settings) });
-        store.limiter(|host| &mut host.limits);
+        prepare(&mut store, &settings);
         let mut linker = Linker::new(&engine);
         wardian_wasi::add_to_linker(&mut linker, |host: &mut Host| &host.wasi)?;
         if path.is_some() {
             checkpoint::carry_wasi(&mut store);
         }
-        let handle = Handle { token: store.cancel_token(), checkpoint: store.checkpoint_request() };
-        *slot.lock().unwrap_or_else(|e| e.into_inner()) = Some(handle);
+        if let Some(timeout) = settings.timeout {
+            store.set_timeout(timeout);
+        }
         let mut main = None;
-        let outcome = match found {
-            Some(found) => found.resume(&program.module, &mut store, &linker)?,
-            None => call(&program, &linker, &mut store, &mut main)?,
+        let outcome = match wardian_wasi::needs_threads(&program.module) {
+            true => threads::run(&program, &linker, &mut store, &settings, found, slot)?,
+            false => {
+                let request = checkpoint::Request::One(store.checkpoint_request());
+                Handle::put(slot, store.cancel_token(), request);
+                match found {
+                    Some(found) => found.resume(&program.module, &mut store, &linker)?,
+                    None => call(&program, &linker, &mut store, &mut main)?,
+                }
+            }
         };
         let end = end(outcome, &store, main);
         // What has come to its own end is not continued.
@@ -74,6 +86,10 @@ impl Guest {
         if self.settings.checkpoint.is_some() {
             config.checkpoints(Checkpoints::CallsAndLoops);
         }
+        if let Some(kind) = self.settings.engine {
+            config.engine(kind);
+        }
+        config.fuel(self.settings.fuel.is_some());
         Engine::new(&config)
     }
 
@@ -96,8 +112,21 @@ impl Guest {
     }
 }
 
+/// What every store has of the settings, also those of threads.
+pub(crate) fn prepare(store: &mut Store<Host>, settings: &Settings) {
+    store.limiter(|host| &mut host.limits);
+    if let Some(fuel) = settings.fuel {
+        // The engine counts it, since there is some.
+        let _ = store.set_fuel(fuel);
+    }
+}
+
 fn limits(settings: &Settings) -> StoreLimits {
-    let bytes = settings.max_memory.or_else(|| memory::of_container(Path::new(GROUPS)));
+    let of_container = || {
+        let membership = fs::read_to_string(MEMBERSHIP).unwrap_or_default();
+        memory::of_container(Path::new(GROUPS), &membership)
+    };
+    let bytes = settings.max_memory.or_else(of_container);
     let mut limits = StoreLimits::default();
     if let Some(bytes) = bytes {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -121,18 +150,24 @@ fn call(
         Err(error) => return Err(error).with_context(|| format!("cannot run {}", program.name)),
     };
     *main = Some(instance);
+    Ok(call_functions(program, store, instance))
+}
+
+/// Calls what is to be called of an instance.
+pub(crate) fn call_functions(
+    program: &Compiled,
+    store: &mut Store<Host>,
+    instance: Instance,
+) -> wardian::Result<()> {
     let functions = program.initialize.then_some(INITIALIZE).into_iter();
     for function in functions.chain([program.function.as_str()]) {
-        let function = instance.typed_func::<(), ()>(&mut *store, function)?;
-        if let Err(error) = function.call(&mut *store, ()) {
-            return Ok(Err(error));
-        }
+        instance.typed_func::<(), ()>(&mut *store, function)?.call(&mut *store, ())?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// Whether the error is one that guests have before they run.
-fn is_refusal(error: &Error) -> bool {
+pub(crate) fn is_refusal(error: &Error) -> bool {
     use ErrorKind::{Compile, Limit, Link, Usage};
     matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_))
 }
@@ -149,10 +184,11 @@ fn end(outcome: wardian::Result<()>, store: &Store<Host>, main: Option<Instance>
         Some(StopReason::Checkpoint) => return End::Written,
         _ => {}
     }
+    let code = if error.stop_reason().is_some() { exit::USED_UP } else { exit::TRAP };
     let mut report = TrapReport::new(&error).short("");
     if let Some(main) = main {
         report = report.with_memory_of(main.internal(store));
     }
     eprintln!("wardian: {report}");
-    End::Code(exit::TRAP)
+    End::Code(code)
 }

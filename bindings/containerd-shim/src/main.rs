@@ -14,6 +14,7 @@ mod program;
 mod sandbox;
 mod settings;
 mod stop;
+mod threads;
 
 use containerd_shim_wasm::shim::{Cli, Shim, Version, version};
 use sandbox::WardianSandbox;

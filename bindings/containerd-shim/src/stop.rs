@@ -8,6 +8,7 @@
 //!
 //! A program of WASI cannot receive signals. The first one begins what is above; a second one ends the grace period.
 
+use crate::checkpoint::Request;
 use crate::exit;
 use crate::settings::Settings;
 use anyhow::Context;
@@ -19,7 +20,6 @@ use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::time::sleep;
 use wardian::cancel::CancelToken;
-use wardian::checkpoint::CheckpointRequest;
 
 /// How long a guest that was cancelled may take to end: a call of the host may not be one that can be interrupted.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
@@ -35,10 +35,17 @@ pub(crate) enum End {
 }
 
 /// What can be asked of a guest, once it has a store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Handle {
-    pub(crate) token: CancelToken,
-    pub(crate) checkpoint: CheckpointRequest,
+    token: CancelToken,
+    checkpoint: Request,
+}
+
+impl Handle {
+    /// Puts a handle into the slot of the guest, which from now on can be asked to end.
+    pub(crate) fn put(slot: &Slot, token: CancelToken, checkpoint: Request) {
+        *slot.lock().unwrap_or_else(|e| e.into_inner()) = Some(Handle { token, checkpoint });
+    }
 }
 
 /// The handle of the guest, which is there when its store is.
@@ -104,7 +111,7 @@ pub(crate) async fn exit_code(
 /// Asks for a checkpoint. What is returned gets a value if there is none.
 fn request(guest: &Handle, path: PathBuf) -> Receiver<()> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    crate::checkpoint::request(&guest.checkpoint, path, move |error| {
+    guest.checkpoint.ask(path, move |error| {
         crate::sandbox::report(&error.context("the guest ends without a checkpoint"));
         // If nobody waits the guest is being cancelled already.
         let _ = sender.send(());

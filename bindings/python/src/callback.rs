@@ -1,22 +1,25 @@
 //! Python functions that guests call.
 
 use crate::caller::Caller;
+use crate::coroutine::Driving;
 use crate::error::{self, PythonError};
-use crate::lease::{Calling, Shared};
+use crate::lease::{Calling, Data, Shared};
 use crate::types::FuncType;
 use crate::{guest, registry, signals, value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PySequence, PyTuple};
 use std::sync::Arc;
-use wardian::{Error, Val};
+use wardian::{Error, StoreContextMut, Val};
 
 /// What the runtime has of a Python function; the function itself is in a registry.
 pub(crate) struct Callback {
     pub(crate) number: u64,
     name: String,
     ty: wardian::FuncType,
-    access_caller: bool,
+    pub(crate) access_caller: bool,
+    /// Whether calling it gives a coroutine.
+    is_async: bool,
 }
 
 impl Callback {
@@ -43,11 +46,72 @@ impl Callback {
                 (ty.get().0.clone(), access_caller || caller)
             }
         };
-        Ok(Callback { number: registry::number(), name: name.to_owned(), ty, access_caller })
+        let is_async = callable
+            .py()
+            .import("wardian._async")?
+            .call_method1("is_async", (callable,))?
+            .extract()?;
+        let number = registry::number();
+        Ok(Callback { number, name: name.to_owned(), ty, access_caller, is_async })
     }
 
-    pub(crate) fn ty(&self) -> wardian::FuncType {
-        self.ty.clone()
+    /// Defines it in a linker.
+    pub(crate) fn define(
+        self,
+        linker: &mut wardian::Linker<Data>,
+        module: &str,
+        name: &str,
+    ) -> wardian::Result<()> {
+        let ty = self.ty.clone();
+        if !self.is_async {
+            let call = move |caller: Calling<'_>, params: &[Val], out: &mut [Val]| {
+                self.call(caller, params, out)
+            };
+            return linker.func_new(module, name, ty, call).map(drop);
+        }
+        let callback = Arc::new(self);
+        linker
+            .func_new_async(module, name, ty, move |caller, params| {
+                Box::pin(Driving::new(callback.clone(), caller, params))
+            })
+            .map(drop)
+    }
+
+    /// Makes it a function of a store.
+    pub(crate) fn func(self, context: StoreContextMut<'_, Data>) -> wardian::Result<wardian::Func> {
+        let ty = self.ty.clone();
+        if !self.is_async {
+            let call = move |caller: Calling<'_>, params: &[Val], out: &mut [Val]| {
+                self.call(caller, params, out)
+            };
+            return wardian::Func::try_new(context, ty, call);
+        }
+        let callback = Arc::new(self);
+        wardian::Func::new_async(context, ty, move |caller, params| {
+            Box::pin(Driving::new(callback.clone(), caller, params))
+        })
+    }
+
+    /// What is in the registry of a store under a number: the callable, or its coroutine.
+    pub(crate) fn callable(
+        &self,
+        py: Python<'_>,
+        shared: &Shared,
+        number: u64,
+    ) -> PyResult<Py<PyAny>> {
+        shared.registry.get(py, number).ok_or_else(|| {
+            error::usage(&format!(
+                "host function {}: Python's garbage collector has ended its store",
+                self.name
+            ))
+        })
+    }
+
+    /// Reads what it has returned.
+    pub(crate) fn results(&self, shared: &Shared, result: &Bound<'_, PyAny>) -> PyResult<Vec<Val>> {
+        let mut out: Vec<Val> = self.ty.results().iter().map(|ty| Val::zero(*ty)).collect();
+        self.read(shared, result, &mut out)?;
+        Ok(out)
     }
 
     /// Calls it for a guest.
@@ -98,12 +162,7 @@ impl Callback {
         params: &[Val],
         out: &mut [Val],
     ) -> PyResult<()> {
-        let callable = shared.registry.get(py, self.number).ok_or_else(|| {
-            error::usage(&format!(
-                "host function {}: Python's garbage collector has ended its store",
-                self.name
-            ))
-        })?;
+        let callable = self.callable(py, shared, self.number)?;
         let mut arguments = Vec::with_capacity(params.len() + 1);
         for param in params {
             arguments.push(value::to_python(py, shared.id, param)?);
@@ -125,7 +184,6 @@ impl Callback {
         self.read(shared, &result, out)
     }
 
-    /// Reads what it has returned.
     fn read(&self, shared: &Shared, result: &Bound<'_, PyAny>, out: &mut [Val]) -> PyResult<()> {
         let types = self.ty.results();
         let one = |index: usize, value: &Bound<'_, PyAny>| {

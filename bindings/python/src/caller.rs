@@ -2,10 +2,12 @@
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::error;
+use crate::fork::{self, Fork};
 use crate::instance::Instance;
 use crate::items;
 use crate::lease::{Calling, Here, Shared};
 use crate::snapshot::Snapshot;
+use crate::wasi::WasiConfig;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +95,20 @@ impl Caller {
         })?;
         let taken = taken.ok_or_else(|| error::usage("no snapshot can be taken of this guest"))?;
         taken.map(Snapshot::new).map_err(|e| error::of(py, &e))
+    }
+
+    /// Makes a second store with the state of this one, and with the guest that calls: see `Store.fork`. There the host function
+    /// returns what is given to `fork.resumed.run_with`.
+    #[pyo3(signature = (*, wasi=None))]
+    fn fork(&self, py: Python<'_>, wasi: Option<&Bound<'_, WasiConfig>>) -> PyResult<Fork> {
+        let shared = self.shared()?;
+        let data = fork::data(py, &shared, wasi)?;
+        let forked = self.with(|caller| {
+            let within = Here(caller);
+            let fork = || Here(within.into_inner().fork_with(data, fork::prepare));
+            py.detach(fork).into_inner()
+        })?;
+        Fork::new(py, &shared, forked)
     }
 
     /// A checkpoint of the store and of the guest that calls. When it is resumed, the host function is called again, or

@@ -5,7 +5,7 @@ use crate::lease::{Data, Shared};
 use crate::linker::Linker;
 use crate::store::Store;
 use crate::wasi::WasiConfig;
-use crate::{error, guest, value};
+use crate::{error, guest, options, value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -14,15 +14,17 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use wardian::{Error, Val, checkpoint::ResumeOptions};
-use wardian_wasi::{RestoreOptions, WasiCtx, WasiState};
+use wardian_wasi::{RestoreOptions, SaveOptions, WasiCtx, WasiState};
 
 /// The name of the state of WASI in checkpoints, as the command `wardian` has it.
-const WASI: &str = "wasi";
+pub(crate) const WASI: &str = "wasi";
 
 /// From now on checkpoints of the store have the state of WASI.
 pub(crate) fn carry_wasi(store: &mut wardian::Store<Data>) {
     store.host_state_with(|data| {
-        let state = data.wasi.save().map_err(Error::host)?;
+        // Threads that there are stand still then: `WasiThreads.checkpoint_to`.
+        let options = SaveOptions::new().with_threads(true);
+        let state = data.wasi.save_with(&options).map_err(Error::host)?;
         Ok(vec![(WASI.to_owned(), state.to_bytes())])
     });
 }
@@ -60,44 +62,44 @@ impl Checkpoint {
         linker: &Linker,
         wasi: Option<&Bound<'_, WasiConfig>>,
         modules: &[wardian::Module],
+        resolver: Option<Py<PyAny>>,
     ) -> PyResult<Resumed> {
-        let wasi = self.wasi(py, wasi)?;
+        let wasi = wasi_of(py, self.0.host_state(WASI), wasi)?;
         let store = Store::make(&linker.engine(), wasi);
         let linker = linker.for_store(py, &store.0.registry);
-        let options = modules
+        let mut options = modules
             .iter()
             .fold(ResumeOptions::new(), |options, module| options.with_module(module));
+        if let Some(callable) = resolver {
+            options = options.with_import_resolver(options::resolver(&store.0, callable));
+        }
         let resumed =
             store.0.idle(|store| py.detach(|| self.0.resume(store, &linker, &options)))?;
         let resumed = resumed.map_err(|e| error::raise(py, store.0.id, &e))?;
-        let (id, instances) = (store.0.id, resumed.instances().to_vec());
-        Ok(Resumed {
-            shared: store.0.clone(),
-            store: Py::new(py, store)?,
-            instances: instances
-                .into_iter()
-                .map(|i| Py::new(py, Instance::new(id, i)))
-                .collect::<PyResult<_>>()?,
-            resumed: Mutex::new(Some(resumed)),
-        })
+        let shared = store.0.clone();
+        Resumed::new(py, shared, Py::new(py, store)?, resumed)
     }
+}
 
-    /// The environment of WASI: what it was, with the streams and directories that are given.
-    fn wasi(&self, py: Python<'_>, config: Option<&Bound<'_, WasiConfig>>) -> PyResult<WasiCtx> {
-        let builder = match config {
-            Some(config) => config.get().builder(py)?,
-            None => WasiCtx::builder(),
-        };
-        let Some(state) = self.0.host_state(WASI) else { return Ok(builder.build()) };
-        let refused = |what: &dyn std::fmt::Display| {
-            error::of(
-                py,
-                &Error::host(format!("the checkpoint's state of WASI cannot be restored: {what}")),
-            )
-        };
-        let state = WasiState::from_bytes(state).map_err(|e| refused(&e))?;
-        builder.restore(&state, &RestoreOptions::new()).map_err(|e| refused(&e))
-    }
+/// The environment of WASI: what a checkpoint says that it was, with the streams and directories that are given.
+pub(crate) fn wasi_of(
+    py: Python<'_>,
+    state: Option<&[u8]>,
+    config: Option<&Bound<'_, WasiConfig>>,
+) -> PyResult<WasiCtx> {
+    let builder = match config {
+        Some(config) => config.get().builder(py)?,
+        None => WasiCtx::builder(),
+    };
+    let Some(state) = state else { return Ok(builder.build()) };
+    let refused = |what: &dyn std::fmt::Display| {
+        error::of(
+            py,
+            &Error::host(format!("the checkpoint's state of WASI cannot be restored: {what}")),
+        )
+    };
+    let state = WasiState::from_bytes(state).map_err(|e| refused(&e))?;
+    builder.restore(&state, &RestoreOptions::new()).map_err(|e| refused(&e))
 }
 
 #[pymethods]
@@ -140,6 +142,18 @@ pub(crate) struct Resumed {
 }
 
 impl Resumed {
+    pub(crate) fn new(
+        py: Python<'_>,
+        shared: Arc<Shared>,
+        store: Py<Store>,
+        resumed: wardian::checkpoint::Resumed,
+    ) -> PyResult<Resumed> {
+        let instances = resumed.instances().iter();
+        let instances = instances.map(|i| Py::new(py, Instance::new(shared.id, *i)));
+        let instances = instances.collect::<PyResult<_>>()?;
+        Ok(Resumed { shared, store, instances, resumed: Mutex::new(Some(resumed)) })
+    }
+
     fn look<R>(&self, work: impl FnOnce(&wardian::checkpoint::Resumed) -> R) -> Option<R> {
         self.resumed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(work)
     }

@@ -4,7 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::fmt;
-use wardian::{Backtrace, Error, ErrorKind, StopReason};
+use wardian::{Backtrace, CheckpointErrorKind, Error, ErrorKind, LimitKind, StopReason, TrapCode};
 
 /// An exception of Python's, on its way through the runtime.
 #[derive(Debug)]
@@ -63,6 +63,14 @@ pub(crate) fn usage(message: &str) -> PyErr {
     simple("UsageError", message)
 }
 
+/// A limit of a store was reached.
+pub(crate) fn limited(py: Python<'_>, message: &str) -> PyErr {
+    match "store".into_py_any(py) {
+        Ok(limit) => exception(py, "LimitError", message, &[("limit", limit)]),
+        Err(failed) => failed,
+    }
+}
+
 /// Wardian is at fault.
 pub(crate) fn internal(message: &str) -> PyErr {
     simple("InternalError", &format!("a fault in Wardian itself: {message}"))
@@ -80,13 +88,10 @@ pub(crate) fn of(py: Python<'_>, error: &Error) -> PyErr {
 
 /// What stands for a guest that a signal has stopped whose handler raised nothing.
 pub(crate) fn interrupted(py: Python<'_>, error: &Error) -> PyErr {
+    let more = [("reason", "interrupted".into_py_any(py))];
+    let all = attributes(py, error, more);
     let message = "the guest was stopped by a signal";
-    stopped(py, "interrupted", message, error)
-}
-
-fn stopped(py: Python<'_>, reason: &str, message: &str, error: &Error) -> PyErr {
-    let attributes = attributes(py, error, [("reason", reason.into_py_any(py))]);
-    attributes.map_or_else(|e| e, |all| exception(py, "Stopped", message, &all))
+    all.map_or_else(|e| e, |all| exception(py, "Interrupted", message, &all))
 }
 
 type Attributes<'a> = Vec<(&'a str, Py<PyAny>)>;
@@ -124,34 +129,25 @@ pub(crate) fn raise(py: Python<'_>, store: u64, error: &Error) -> PyErr {
 fn described(py: Python<'_>, store: u64, error: &Error) -> PyResult<PyErr> {
     let plain = error.to_string();
     let (class, all) = match error.kind() {
-        ErrorKind::Decode(_) | ErrorKind::Compile(_) => ("ModuleError", attributes(py, error, [])?),
+        ErrorKind::Decode(_) => ("DecodeError", attributes(py, error, [])?),
+        ErrorKind::Compile(_) => ("CompileError", attributes(py, error, [])?),
         ErrorKind::Link(problems) => {
             let problems: Vec<_> =
                 problems.iter().map(|p| (&p.module, &p.name, &p.message)).collect();
             ("LinkError", attributes(py, error, [("problems", problems.into_py_any(py))])?)
         }
-        ErrorKind::Trap(code) => {
-            let access = error.memory_access().map(|a| (a.address(), a.size(), a.memory_size()));
-            let more = [
-                ("code", code.message().into_py_any(py)),
-                ("memory_access", access.into_py_any(py)),
-            ];
-            // With where it happened, as tracebacks have it.
-            let text = format!("{error:#}");
-            return Ok(exception(py, "Trap", &text, &attributes(py, error, more)?));
-        }
-        ErrorKind::Exit(code) | ErrorKind::Closed(code) => {
-            ("ExitTrap", attributes(py, error, [("code", code.into_py_any(py))])?)
-        }
+        ErrorKind::Trap(code) => return trapped(py, *code, error),
+        ErrorKind::Exit(code) => ("ExitTrap", exited(py, *code, error)?),
+        ErrorKind::Closed(code) => ("ClosedError", exited(py, *code, error)?),
         ErrorKind::Stopped(reason) => {
-            let reason = match reason {
-                StopReason::Deadline => "deadline",
-                StopReason::Cancelled => "cancelled",
-                StopReason::Fuel => "fuel",
-                StopReason::Checkpoint => "checkpoint",
-                _ => "other",
+            let (class, reason) = match reason {
+                StopReason::Deadline => ("DeadlineExceeded", "deadline"),
+                StopReason::Cancelled => ("Cancelled", "cancelled"),
+                StopReason::Fuel => ("OutOfFuel", "fuel"),
+                StopReason::Checkpoint => ("StoppedForCheckpoint", "checkpoint"),
+                _ => ("Stopped", "other"),
             };
-            return Ok(stopped(py, reason, &plain, error));
+            (class, attributes(py, error, [("reason", reason.into_py_any(py))])?)
         }
         ErrorKind::Exception(thrown) => {
             let values = thrown.values().iter().map(|v| crate::value::to_python(py, store, v));
@@ -159,15 +155,51 @@ fn described(py: Python<'_>, store: u64, error: &Error) -> PyResult<PyErr> {
             let more = [("values", Ok(values.into_any().unbind()))];
             ("GuestException", attributes(py, error, more)?)
         }
-        ErrorKind::Host(_) => ("WardianError", attributes(py, error, [])?),
-        ErrorKind::Limit(_) => ("LimitError", attributes(py, error, [])?),
+        ErrorKind::Host(_) => ("HostError", attributes(py, error, [])?),
+        ErrorKind::Limit(limit) => {
+            let limit = match limit.kind() {
+                LimitKind::Store => "store",
+                LimitKind::Engine => "engine",
+                LimitKind::Allocator => "allocator",
+                _ => "system",
+            };
+            ("LimitError", attributes(py, error, [("limit", limit.into_py_any(py))])?)
+        }
         ErrorKind::HostStackExhausted => ("HostStackExhausted", attributes(py, error, [])?),
-        ErrorKind::Checkpoint(_) => ("CheckpointError", attributes(py, error, [])?),
+        ErrorKind::Checkpoint(checkpoint) => {
+            let problem = match checkpoint.kind() {
+                CheckpointErrorKind::NotTaken => "not taken",
+                CheckpointErrorKind::NotForked => "not forked",
+                CheckpointErrorKind::Damaged => "damaged",
+                CheckpointErrorKind::Version => "version",
+                CheckpointErrorKind::Key => "key",
+                CheckpointErrorKind::Missing => "missing",
+                _ => "not resumed",
+            };
+            ("CheckpointError", attributes(py, error, [("problem", problem.into_py_any(py))])?)
+        }
         ErrorKind::Usage(_) => ("UsageError", attributes(py, error, [])?),
         ErrorKind::Restored => ("Restored", attributes(py, error, [])?),
         _ => ("InternalError", attributes(py, error, [])?),
     };
     Ok(exception(py, class, &plain, &all))
+}
+
+fn trapped(py: Python<'_>, code: TrapCode, error: &Error) -> PyResult<PyErr> {
+    let access = error.memory_access().map(|a| (a.address(), a.size(), a.memory_size()));
+    let known = py.import("wardian.errors")?.getattr("TrapCode")?.call1((code.message(),))?;
+    let more = [
+        ("code", Ok(known.clone().unbind())),
+        ("trap_code", Ok(known.unbind())),
+        ("memory_access", access.into_py_any(py)),
+    ];
+    // With where it happened, as tracebacks have it.
+    Ok(exception(py, "Trap", &format!("{error:#}"), &attributes(py, error, more)?))
+}
+
+fn exited<'a>(py: Python<'_>, code: u32, error: &Error) -> PyResult<Attributes<'a>> {
+    let more = [("code", code.into_py_any(py)), ("exit_code", code.into_py_any(py))];
+    attributes(py, error, more)
 }
 
 /// A call of a guest, in a backtrace.

@@ -1,9 +1,9 @@
 //! Functions.
 
 use crate::callback::Callback;
-use crate::lease::Shared;
+use crate::lease::{Done, Making, Shared};
 use crate::types::FuncType;
-use crate::{error, guest, store, value};
+use crate::{asynchronous, error, guest, store, value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -44,6 +44,20 @@ impl Func {
         arguments: &Bound<'_, PyTuple>,
         options: Option<&CallOptions>,
     ) -> PyResult<Py<PyAny>> {
+        let (params, mut out) = self.prepare(shared, arguments)?;
+        guest::run(py, shared, |context| match options {
+            Some(options) => self.func.call_with(context, options, &params, &mut out),
+            None => self.func.call(context, &params, &mut out),
+        })?;
+        value::results(py, shared.id, &out)
+    }
+
+    /// The arguments of a call, and room for its results.
+    fn prepare(
+        &self,
+        shared: &Shared,
+        arguments: &Bound<'_, PyTuple>,
+    ) -> PyResult<(Vec<Val>, Vec<Val>)> {
         let ty = self.ty(shared)?;
         let (wanted, given) = (ty.params().len(), arguments.len() - 1);
         if wanted != given {
@@ -58,13 +72,16 @@ impl Func {
                 format!("argument {}", index + 1)
             })?);
         }
-        let mut out: Vec<Val> = ty.results().iter().map(|ty| Val::zero(*ty)).collect();
-        guest::run(py, shared, |context| match options {
-            Some(options) => self.func.call_with(context, options, &params, &mut out),
-            None => self.func.call(context, &params, &mut out),
-        })?;
-        value::results(py, shared.id, &out)
+        Ok((params, ty.results().iter().map(|ty| Val::zero(*ty)).collect()))
     }
+}
+
+/// Options of a call with a timeout.
+fn options(timeout: Option<f64>) -> PyResult<CallOptions> {
+    Ok(match timeout.map(store::seconds).transpose()? {
+        Some(timeout) => CallOptions::new().with_timeout(timeout),
+        None => CallOptions::new(),
+    })
 }
 
 /// The first of the arguments, which is the store.
@@ -75,7 +92,7 @@ fn store_of<'py>(arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>>
 #[pymethods]
 impl Func {
     /// A host function. Without a type it is what the annotations of the callable say. With `access_caller` the callable gets
-    /// a `Caller` first.
+    /// a `Caller` first. An `async def` may wait: guests that call it are called with `call_async`.
     #[new]
     #[pyo3(signature = (store, ty, callable, *, access_caller=false))]
     fn make(
@@ -95,11 +112,7 @@ impl Func {
         )?;
         let number = callback.number;
         shared.registry.add(number, callable.clone().unbind());
-        let made = shared.with(|context| {
-            wardian::Func::try_new(context, callback.ty(), move |caller, params, out| {
-                callback.call(caller, params, out)
-            })
-        });
+        let made = shared.with(|context| callback.func(context));
         let made = made.and_then(|made| made.map_err(|e| error::raise(py, shared.id, &e)));
         made.map(|func| Func::new(shared.id, func)).inspect_err(|_| shared.registry.remove(number))
     }
@@ -124,9 +137,34 @@ impl Func {
         arguments: &Bound<'_, PyTuple>,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
-        let timeout = timeout.map(store::seconds).transpose()?;
-        let options = timeout.map(|timeout| CallOptions::new().with_timeout(timeout));
-        self.invoke(py, &*store::of(&store_of(arguments)?)?, arguments, options.as_ref())
+        let options = options(timeout)?;
+        self.invoke(py, &*store::of(&store_of(arguments)?)?, arguments, Some(&options))
+    }
+
+    /// Calls it on an event loop of asyncio: `await f.call_async(store, 1, 2)`. Host functions that are an `async def` may wait
+    /// meanwhile, and other tasks run. Until the call has ended nobody else can use the store.
+    ///
+    /// Cancelling the task cancels what the host function waits for, and so ends the guest. The timeout, in seconds, counts
+    /// from when the call is awaited.
+    #[pyo3(signature = (*arguments, timeout=None))]
+    fn call_async(
+        &self,
+        py: Python<'_>,
+        arguments: &Bound<'_, PyTuple>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = options(timeout)?;
+        let store = store_of(arguments)?;
+        let shared = store::of(&store)?;
+        let (params, mut out) = self.prepare(&shared, arguments)?;
+        let func = self.func;
+        let make: Making = Box::new(move |context| {
+            Box::pin(async move {
+                func.call_async_with(context, &options, &params, &mut out).await?;
+                Ok(Done::Values(out))
+            })
+        });
+        asynchronous::awaitable(py, &store, shared, make)
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

@@ -1,7 +1,8 @@
 //! Running guests: without the GIL, stopped by Ctrl-C, and with what comes of it as a value or an exception.
 
+use crate::asynchronous;
 use crate::error::{self, PythonError};
-use crate::lease::{Data, Here, Shared};
+use crate::lease::{Data, Entry, Here, Shared};
 use crate::signals;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -49,7 +50,7 @@ pub(crate) fn _end(py: Python<'_>) {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(2) {
         let left: Vec<CancelToken> = running().values().cloned().collect();
-        if left.is_empty() {
+        if left.is_empty() && !asynchronous::is_waking() {
             return;
         }
         py.detach(|| {
@@ -70,12 +71,22 @@ pub(crate) fn run<R>(
     shared: &Shared,
     work: impl FnOnce(StoreContextMut<'_, Data>) -> Result<R>,
 ) -> PyResult<R> {
+    enter(py, shared, || shared.take(), |lease| work(lease.context()))
+}
+
+/// The same, for who takes the store in a way of its own.
+pub(crate) fn enter<E: Entry, R>(
+    py: Python<'_>,
+    shared: &Shared,
+    take: impl FnOnce() -> PyResult<E>,
+    work: impl FnOnce(&mut E) -> Result<R>,
+) -> PyResult<R> {
     if is_ending() {
         return Err(PyRuntimeError::new_err("Python is shutting down"));
     }
     // Goes last: until then the interpreter waits.
     let mut here = Running(None);
-    let mut lease = shared.take()?;
+    let mut lease = take()?;
     if lease.is_outermost() {
         running().insert(shared.id, shared.token.clone());
         here.0 = Some(shared.id);
@@ -85,12 +96,12 @@ pub(crate) fn run<R>(
         true => signals::watch(py, &shared.token)?,
         false => signals::enter(py)?,
     };
-    let within = Here((lease.context(), work));
+    let within = Here((&mut lease, work));
     let done = py.detach(move || {
-        let (context, work) = within.into_inner();
-        Here(catch_unwind(AssertUnwindSafe(|| work(context))))
+        let (lease, work) = within.into_inner();
+        Here(catch_unwind(AssertUnwindSafe(|| work(lease))))
     });
-    let fired = watch.end(py);
+    let fired = lease.note_fired(watch.end(py));
     // What the callback that was called last has raised: the error of a guest that is to stop replaces it.
     let failed = shared.take_failed();
     if let Some(store) = lease.store().filter(|_| fired) {

@@ -1,8 +1,10 @@
 //! Instances.
 
-use crate::lease::Shared;
+use crate::allocator::MemoryAllocator;
+use crate::lease::{Here, Shared};
 use crate::listener::{self, Attachment};
 use crate::module::Module;
+use crate::options::Given;
 use crate::{error, guest, items, store};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -34,21 +36,29 @@ impl Instance {
 
 #[pymethods]
 impl Instance {
-    /// Makes an instance with its imports in the order of `Module.imports`, and runs its start function.
+    /// Makes an instance with its imports in the order of `Module.imports`, and runs its start function. The keywords are those
+    /// of `Linker.instantiate`.
     #[new]
-    #[pyo3(signature = (store, module, imports=Vec::new()))]
+    #[pyo3(signature = (store, module, imports=Vec::new(), *, name=None, resolver=None, on_close=None, memories=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is a keyword")]
     fn make(
         py: Python<'_>,
         store: &Bound<'_, PyAny>,
         module: &Bound<'_, Module>,
         imports: Vec<Bound<'_, PyAny>>,
+        name: Option<String>,
+        resolver: Option<Bound<'_, PyAny>>,
+        on_close: Option<Bound<'_, PyAny>>,
+        memories: Option<Bound<'_, MemoryAllocator>>,
     ) -> PyResult<Instance> {
         let shared = store::of(store)?;
+        let options = Given { name, resolver, on_close, memories }.options(&shared)?;
         let imports: Vec<Extern> =
             imports.iter().map(|item| items::of(shared.id, item)).collect::<PyResult<_>>()?;
         let module = &module.get().0;
-        let made =
-            guest::run(py, &shared, |context| wardian::Instance::new(context, module, &imports))?;
+        let made = guest::run(py, &shared, |context| {
+            wardian::Instance::new_with(context, module, &imports, &options)
+        })?;
         Ok(Instance::new(shared.id, made))
     }
 
@@ -73,6 +83,26 @@ impl Instance {
         let shared = self.in_store(store)?;
         let found = shared.with(|context| self.instance.get_export(context, name))?;
         found.map(|item| items::to_python(py, shared.id, item)).transpose()
+    }
+
+    /// Closes it: those who asked for it are notified, its guests are stopped, and calls of it raise `ClosedError`. False if it
+    /// was closed before.
+    #[pyo3(signature = (store, exit_code=0))]
+    fn close(&self, py: Python<'_>, store: &Bound<'_, PyAny>, exit_code: u32) -> PyResult<bool> {
+        let shared = self.in_store(store)?;
+        let mut lease = shared.take()?;
+        let within = Here(lease.context());
+        Ok(py.detach(|| self.instance.close_with_exit_code(within.into_inner(), exit_code)))
+    }
+
+    /// What closes it from any thread, also while it runs.
+    fn closer(&self, store: &Bound<'_, PyAny>) -> PyResult<InstanceCloser> {
+        self.in_store(store)?.with(|context| InstanceCloser(self.instance.closer(context)))
+    }
+
+    /// The code that it was closed with; `None` if it is not closed.
+    fn exit_code(&self, store: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
+        self.in_store(store)?.with(|context| self.instance.exit_code(&context))
     }
 
     /// The module that it is an instance of.
@@ -102,5 +132,25 @@ impl Instance {
         let factory = wardian::listener::FunctionFilter::name(functions).listen(listener);
         let attached = shared.with(|context| self.instance.attach(context, factory))?;
         attached.map(|attached| Attachment::new(&shared, attached)).map_err(|e| error::of(py, &e))
+    }
+}
+
+/// Closes an instance from any thread. It keeps no store alive.
+#[pyclass(frozen, module = "wardian")]
+pub(crate) struct InstanceCloser(wardian::close::InstanceCloser);
+
+#[pymethods]
+impl InstanceCloser {
+    /// Closes the instance: those who asked for it are notified, on this thread, and calls that run in it are stopped. Returns
+    /// at once; false if it was closed before.
+    #[pyo3(signature = (exit_code=0))]
+    fn close(&self, py: Python<'_>, exit_code: u32) -> bool {
+        py.detach(|| self.0.close_with_exit_code(exit_code))
+    }
+
+    /// The code that it was closed with; `None` if it is not closed.
+    #[getter]
+    fn exit_code(&self) -> Option<u32> {
+        self.0.exit_code()
     }
 }

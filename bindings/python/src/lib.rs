@@ -7,14 +7,19 @@
 //!   Func, Memory …  ────────>       the number of the store, and the runtime's own handle: they keep nothing alive
 //! ```
 //!
-//! The GIL is released while a guest runs (`guest.rs`), and taken again for callbacks (`callback.rs`). Who uses a
-//! store is decided in `lease.rs`, the only file with unsafe code beside `signals.rs`.
+//! The GIL is released while a guest runs (`guest.rs`), and taken again for callbacks (`callback.rs`) and for coroutines that
+//! guests wait for (`coroutine.rs`). Who uses a store is decided in `lease.rs` and `lease/waiting.rs`, the only files with
+//! unsafe code beside `signals.rs` and `allocator.rs`.
 
+mod allocator;
+mod asynchronous;
 mod callback;
 mod caller;
 mod checkpoint;
+mod coroutine;
 mod engine;
 mod error;
+mod fork;
 mod func;
 mod guest;
 mod instance;
@@ -24,11 +29,13 @@ mod linker;
 mod listener;
 mod memory;
 mod module;
+mod options;
 mod profile;
 mod registry;
 mod signals;
 mod snapshot;
 mod store;
+mod threads;
 mod types;
 mod value;
 mod wasi;
@@ -39,22 +46,27 @@ use pyo3::prelude::*;
 mod _wardian {
     #[pymodule_export]
     use super::{
+        allocator::{MemoryAllocator, Request},
+        asynchronous::_AsyncCall,
         caller::Caller,
         checkpoint::{Checkpoint, Resumed},
         engine::{Config, Engine},
         error::Frame,
+        fork::{Fork, Image},
         func::Func,
         guest::_end,
-        instance::Instance,
+        instance::{Instance, InstanceCloser},
         items::{Global, Table},
         linker::Linker,
         listener::{Attachment, Call},
         memory::Memory,
         module::Module,
+        options::ImportRequest,
         profile::{Profile, Profiler},
         signals::{_forked, interrupt_on},
         snapshot::Snapshot,
         store::{CancelToken, Store},
+        threads::WasiThreads,
         types::{
             ExportType, FuncType, GlobalType, ImportType, Limits, MemoryType, TableType, ValType,
         },

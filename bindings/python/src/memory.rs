@@ -1,7 +1,9 @@
 //! Memories. Guests may make a memory grow, which may move it, and may drop it: so Python gets no view of one. Each access
 //! copies once, between the memory and an object of Python's, while nobody else uses the store.
 
+use crate::allocator::MemoryAllocator;
 use crate::lease::Shared;
+use crate::options::Source;
 use crate::types::MemoryType;
 use crate::{error, store};
 use pyo3::buffer::PyBuffer;
@@ -86,20 +88,29 @@ fn outside(at: usize, count: usize, len: usize) -> PyErr {
 
 #[pymethods]
 impl Memory {
-    /// A memory in a store.
+    /// A memory in a store, whose bytes `allocator` supplies, if it is given.
     #[new]
+    #[pyo3(signature = (store, ty, *, allocator=None))]
     fn new(
         py: Python<'_>,
         store: &Bound<'_, PyAny>,
         ty: &Bound<'_, MemoryType>,
+        allocator: Option<&Bound<'_, MemoryAllocator>>,
     ) -> PyResult<Memory> {
         let shared = store::of(store)?;
         let ty = ty.get().0;
+        let source = allocator.map(|given| Source::new(&shared, given.get())).transpose()?;
         if ty.shared {
-            let made = SharedMemory::new(&shared.engine, ty);
+            let made = match &source {
+                None => SharedMemory::new(&shared.engine, ty),
+                Some(source) => SharedMemory::new_with_allocator(&shared.engine, ty, source),
+            };
             return made.map(Memory::shared).map_err(|e| error::of(py, &e));
         }
-        let made = shared.with(|context| wardian::Memory::new(context, ty))?;
+        let made = shared.with(|context| match &source {
+            None => wardian::Memory::new(context, ty),
+            Some(source) => wardian::Memory::new_with_allocator(context, ty, source),
+        })?;
         made.map(|memory| Memory::own(shared.id, memory)).map_err(|e| error::of(py, &e))
     }
 

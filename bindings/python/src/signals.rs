@@ -236,13 +236,18 @@ fn existing(py: Python<'_>) -> Option<&'static Watcher> {
     Watcher::existing()
 }
 
+/// How often the process has been forked off.
+pub(crate) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// Whether Python handles signals on this thread.
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     thread_local! {
         /// After how many forks it was found out, and what.
         static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
     }
-    let forks = FORKS.load(Ordering::Relaxed);
+    let forks = forks();
     if let Some((_, is_main)) = KNOWN.get().filter(|(of, _)| *of == forks) {
         return Ok(is_main);
     }

@@ -4,6 +4,7 @@ use crate::caller::Caller;
 use crate::checkpoint::{self, Checkpoint};
 use crate::engine::Engine;
 use crate::error;
+use crate::fork::{self, Fork, Image};
 use crate::lease::{Data, Shared};
 use crate::wasi::WasiConfig;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -25,7 +26,8 @@ pub(crate) struct Store(pub(crate) Arc<Shared>);
 
 impl Store {
     pub(crate) fn make(engine: &wardian::Engine, wasi: WasiCtx) -> Store {
-        let data = Data { limits: StoreLimits::default(), wasi, shared: Weak::new() };
+        let (limits, shared) = (StoreLimits::default(), Weak::new());
+        let data = Data { limits, wasi, shared, owner: None };
         let mut store = wardian::Store::new(engine, data);
         store.limiter(|data| &mut data.limits);
         checkpoint::carry_wasi(&mut store);
@@ -173,6 +175,33 @@ impl Store {
             })
         })?;
         written.map_err(|e| checkpoint::failure(py, &e))
+    }
+
+    /// Keeps the state of the store, in which no guest runs, to return to it with `reset_to`: memories, tables, globals,
+    /// objects, and which instances are closed.
+    fn image(&self, py: Python<'_>) -> PyResult<Image> {
+        let taken = self.0.idle(|store| py.detach(|| store.image()))?;
+        taken.map(Image).map_err(|e| error::of(py, &e))
+    }
+
+    /// Brings the store back to the state of an image of it. What is of the embedder stays as it is: limits, timeouts,
+    /// listeners, and what WASI has outside of the guest.
+    fn reset_to(&self, py: Python<'_>, image: &Bound<'_, Image>) -> PyResult<()> {
+        let image = &image.get().0;
+        let done = self.0.idle(|store| py.detach(|| store.reset_to(image)))?;
+        done.map_err(|e| error::of(py, &e))
+    }
+
+    /// Makes a second store with the state of this one, in which no guest runs; in a host function there is `Caller.fork`.
+    /// The memories of both show the same pages until one of them writes to a page.
+    ///
+    /// The child has the same host functions and limits, and no timeout, listeners or close notifiers. Programs of WASI see
+    /// in it what `wasi` says.
+    #[pyo3(signature = (*, wasi=None))]
+    fn fork(&self, py: Python<'_>, wasi: Option<&Bound<'_, WasiConfig>>) -> PyResult<Fork> {
+        let data = fork::data(py, &self.0, wasi)?;
+        let forked = self.0.idle(|store| py.detach(|| store.fork_with(data, fork::prepare)))?;
+        Fork::new(py, &self.0, forked)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -20,6 +20,12 @@ def test_checkpoint(capsys):
     assert capsys.readouterr().out == "to its end: 15\nit had called: ('host', 'step', (3,))\ncontinued: 69\n"
 
 
+def test_coroutines(capsys):
+    runpy.run_path(str(HERE / "examples" / "coroutines.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert out == "together: [30, 50, 70]\ntoo late: the guest was stopped: its deadline passed\n"
+
+
 def test_wasi_program(capsys):
     main = runpy.run_path(str(HERE / "examples" / "wasi_program.py"))["main"]
     code = main(str(HERE.parents[1] / "examples" / "guests" / "fern.wasm"))

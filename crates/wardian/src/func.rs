@@ -2,12 +2,14 @@
 
 use crate::error::UsageKind;
 use crate::handles::Func;
-use crate::host_def::{raw, typed, values};
+use crate::host_def::{asynchronous_values, raw, typed, values};
 use crate::store::{check_store, same_store};
 use crate::value::Val;
 use crate::wasm_ty::types;
 use crate::wasm_ty::{HostResults, WasmParams, WasmResults, WasmTy};
-use crate::{AsContext, AsContextMut, CallOptions, Caller, Error, Result, StoreContextMut};
+use crate::{
+    AsContext, AsContextMut, CallOptions, Caller, Error, HostFuture, Result, StoreContextMut,
+};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -112,6 +114,38 @@ impl Func {
         closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Func> {
         Func::from_def(&mut store, Arc::new(raw(ty, closure)))
+    }
+
+    /// An asynchronous host function of any signature, over values. While its future is not ready the guest is suspended;
+    /// such a guest has to be called with [`Func::call_async`] or [`TypedFunc::call_async`].
+    ///
+    /// ```
+    /// use wardian::{Engine, Func, FuncType, Store, Val, ValType};
+    /// let mut store = Store::new(&Engine::default(), ());
+    /// let ty = FuncType::new([ValType::I32], [ValType::I32]);
+    /// let double = Func::new_async(&mut store, ty, |_caller, params| {
+    ///     Box::pin(async move {
+    ///         std::future::ready(()).await;
+    ///         Ok(vec![Val::I32(params[0].i32().unwrap_or(0) * 2)])
+    ///     })
+    /// })?;
+    /// # let _ = double;
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There are more than 1000 parameters or more than 1000 results, or no memory is left for the code
+    /// that calls it.
+    pub fn new_async<T: Send + 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        closure: impl for<'a> Fn(Caller<'a, T>, Vec<Val>) -> HostFuture<'a, Result<Vec<Val>>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<Func> {
+        Func::from_def(&mut store, Arc::new(asynchronous_values(ty, closure)))
     }
 
     pub(crate) fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {

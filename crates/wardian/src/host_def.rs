@@ -4,7 +4,7 @@ use crate::data::Data;
 use crate::value::Val;
 use crate::wasm_ty::sealed::List;
 use crate::wasm_ty::{HostParams, HostResults};
-use crate::{Caller, HostFuture, Result};
+use crate::{Caller, Error, HostFuture, Result, error::UsageKind};
 use std::any::TypeId;
 use wardian_runtime::store::host::HostDef;
 use wardian_types::FuncType;
@@ -70,4 +70,32 @@ where
         move |called, params| closure(Caller(called), P::from_raw(params)),
         finish::<R>,
     )
+}
+
+/// An asynchronous host function of any signature, over values.
+pub(crate) fn asynchronous_values<T, F>(ty: FuncType, closure: F) -> HostDef
+where
+    T: Send + 'static,
+    F: for<'a> Fn(Caller<'a, T>, Vec<Val>) -> HostFuture<'a, Result<Vec<Val>>>
+        + Send
+        + Sync
+        + 'static,
+{
+    let count = ty.results().len();
+    HostDef::asynchronous_values::<Data<T>, _>(data_type::<T>(), ty, move |called, params| {
+        let params = params.into_iter().map(Val::from).collect();
+        let future = closure(Caller(called), params);
+        Box::pin(async move {
+            let results = future.await?;
+            if results.len() != count {
+                let given = results.len();
+                return Err(Error::usage(
+                    UsageKind::Type,
+                    format!("a host function gave {given} results, and has {count}"),
+                )
+                .into());
+            }
+            Ok(results.into_iter().map(Into::into).collect())
+        })
+    })
 }

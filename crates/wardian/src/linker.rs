@@ -4,7 +4,7 @@ use crate::error::UsageKind;
 use crate::func::IntoFunc;
 use crate::handles::Func;
 use crate::handles::{Extern, Instance};
-use crate::host_def::{asynchronous, data_type, raw, values};
+use crate::host_def::{asynchronous, asynchronous_values, data_type, raw, values};
 use crate::resolver::{ImportRequest, ImportResolver, Resolution};
 use crate::value::Val;
 use crate::wasm_ty::{HostResults, WasmParams};
@@ -160,6 +160,28 @@ impl<T: 'static> Linker<T> {
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
         let def = Arc::new(values(ty, closure));
+        self.insert(module, name, Definition::Host(def))
+    }
+
+    /// Defines an asynchronous host function over values; see [`crate::Func::new_async`].
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or there are more than 1000 parameters or 1000 results.
+    pub fn func_new_async(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        closure: impl for<'a> Fn(Caller<'a, T>, Vec<Val>) -> HostFuture<'a, Result<Vec<Val>>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<&mut Self>
+    where
+        T: Send,
+    {
+        let def = Arc::new(asynchronous_values(ty, closure));
         self.insert(module, name, Definition::Host(def))
     }
 

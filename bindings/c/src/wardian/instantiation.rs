@@ -1,5 +1,6 @@
-//! How an instance is made: its name, who is notified when it is closed, where imports and memories come from.
+//! How an instance is made: its name, who is notified when it is closed, where imports come from.
 
+use super::errors::misuse;
 use super::linker::Linkage;
 use super::{or_trap, text};
 use crate::reference::{Reference, What};
@@ -8,8 +9,7 @@ use crate::types::Type;
 use crate::{give, take};
 use std::ffi::{CString, c_char, c_void};
 use wardian::{
-    Error, ExternType, InstantiateOptions, Result, StoreContextMut,
-    allocator::{LinearMemory, MemoryRequest},
+    Error, InstantiateOptions, StoreContextMut,
     close::ClosingInstance,
     resolver::{ImportRequest, Resolution},
 };
@@ -18,15 +18,18 @@ use wardian::{
 pub struct Instantiation(InstantiateOptions<Data>);
 
 impl Instantiation {
-    fn set(&mut self, with: impl FnOnce(InstantiateOptions<Data>) -> InstantiateOptions<Data>) {
+    pub(super) fn set(
+        &mut self,
+        with: impl FnOnce(InstantiateOptions<Data>) -> InstantiateOptions<Data>,
+    ) {
         self.0 = with(std::mem::replace(&mut self.0, InstantiateOptions::new()));
     }
 }
 
 /// What C gives to be passed to its functions, with what ends it.
-struct Environment {
-    pointer: *mut c_void,
-    finalizer: Option<extern "C" fn(*mut c_void)>,
+pub(super) struct Environment {
+    pub(super) pointer: *mut c_void,
+    pub(super) finalizer: Option<extern "C" fn(*mut c_void)>,
 }
 
 // SAFETY: where it is used on other threads than that of the store, the header says so to C.
@@ -135,92 +138,12 @@ pub unsafe extern "C" fn wardian_instantiation_resolver(
             None => Ok(Resolution::Unresolved),
             Some(found) => match found.what {
                 What::Extern(item) => Ok(Resolution::Extern(item)),
-                _ => Err(Error::host("a resolver gave something that cannot be imported")),
+                _ => Err(misuse("a resolver gave something that cannot be imported")),
             },
         }
     };
     // SAFETY: see the crate's documentation.
     unsafe { (*options).set(|options| options.with_import_resolver(resolver)) }
-}
-
-type Allocate =
-    unsafe extern "C" fn(*mut c_void, *const Type, usize, usize, *mut GivenMemory) -> bool;
-
-/// `wardian_linear_memory_t`.
-#[repr(C)]
-pub struct GivenMemory {
-    base: *mut u8,
-    capacity: usize,
-    environment: *mut c_void,
-    grow: Option<unsafe extern "C" fn(*mut c_void, usize, *mut *mut u8, *mut usize) -> bool>,
-    free: Option<unsafe extern "C" fn(*mut c_void)>,
-}
-
-// SAFETY: C has promised that its functions can be called on any thread that has the store.
-unsafe impl Send for GivenMemory {}
-// SAFETY: as above; it is only changed through `&mut`.
-unsafe impl Sync for GivenMemory {}
-
-// SAFETY: the header asks C for each of these promises.
-unsafe impl LinearMemory for GivenMemory {
-    fn base(&self) -> *mut u8 {
-        self.base
-    }
-
-    fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    fn reallocate(&mut self, size: usize) -> Option<*mut u8> {
-        let (mut base, mut capacity) = (self.base, self.capacity);
-        // SAFETY: as C has said.
-        let grown = unsafe { self.grow?(self.environment, size, &mut base, &mut capacity) };
-        if !grown {
-            return None;
-        }
-        (self.base, self.capacity) = (base, capacity);
-        Some(base)
-    }
-
-    fn free(self: Box<Self>) {
-        if let Some(free) = self.free {
-            // SAFETY: as C has said.
-            unsafe { free(self.environment) }
-        }
-    }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn wardian_instantiation_allocator(
-    options: *mut Instantiation,
-    allocate: Allocate,
-    environment: *mut c_void,
-    finalizer: Option<extern "C" fn(*mut c_void)>,
-) {
-    let environment = Environment { pointer: environment, finalizer };
-    let allocator = move |request: &MemoryRequest<'_>| -> Result<Box<dyn LinearMemory>> {
-        let environment = &environment;
-        let ty = Type::new(ExternType::Memory(request.ty));
-        let mut given = GivenMemory {
-            base: std::ptr::null_mut(),
-            capacity: 0,
-            environment: std::ptr::null_mut(),
-            grow: None,
-            free: None,
-        };
-        let (minimum, maximum) = (request.minimum, request.maximum);
-        // SAFETY: the function takes these, as C has said.
-        let done = unsafe { allocate(environment.pointer, &ty, minimum, maximum, &mut given) };
-        if !done {
-            return Err(Error::host(format!(
-                "the allocator has refused a memory of {minimum} bytes"
-            )));
-        }
-        Ok(Box::new(given))
-    };
-    let allocator = wardian::allocator::MemoryAllocatorFunc::new(allocator);
-    // SAFETY: see the crate's documentation.
-    unsafe { (*options).set(|options| options.with_memory_allocator(allocator)) }
 }
 
 #[unsafe(no_mangle)]
@@ -235,7 +158,7 @@ pub unsafe extern "C" fn wardian_linker_instantiate_with(
     unsafe {
         let store = &*store;
         let make = || {
-            let module = (*module).module().ok_or_else(|| Error::host("it is no module"))?;
+            let module = (*module).module().ok_or_else(|| misuse("it is no module"))?;
             store.with(|context| (*linker).0.instantiate_with(context, module, &(*options).0))
         };
         let Some(instance) = or_trap(store, trap_out, make()) else { return std::ptr::null_mut() };

@@ -1,5 +1,6 @@
 //! Linkers.
 
+use super::errors::misuse;
 use super::{or_trap, text, trap_of};
 use crate::items::{Callback, Code, WithEnvironment};
 use crate::reference::{Reference, What};
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn wardian_linker_define_func(
     // SAFETY: see the crate's documentation.
     unsafe {
         let define = || {
-            let ty = (*ty).func().ok_or_else(|| Error::host("the type is none of functions"))?;
+            let ty = (*ty).func().ok_or_else(|| misuse("the type is none of functions"))?;
             let types = ty.results().to_vec();
             let closure = move |caller: Caller<'_, Data>, params: &[Val], out: &mut [Val]| {
                 let store = caller.data().handle.upgrade();
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn wardian_linker_define(
     unsafe {
         let define = || {
             let item = (*item).item().cloned();
-            let item = item.ok_or_else(|| Error::host("it is nothing that can be imported"))?;
+            let item = item.ok_or_else(|| misuse("it is nothing that can be imported"))?;
             (*linker).0.define(text(module)?, text(name)?, item).map(drop)
         };
         trap_of(&*store, define())
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn wardian_linker_instantiate(
     // SAFETY: see the crate's documentation.
     unsafe {
         let store = &*store;
-        let module = (*module).module().ok_or_else(|| Error::host("it is no module"));
+        let module = (*module).module().ok_or_else(|| misuse("it is no module"));
         let made = module
             .and_then(|module| store.with(|context| (*linker).0.instantiate(context, module)));
         let Some(instance) = or_trap(store, trap_out, made) else { return std::ptr::null_mut() };

@@ -1,5 +1,6 @@
 //! Checkpoints and forks.
 
+use super::errors::misuse;
 use super::linker::Linkage;
 use super::{or_trap, trap_of};
 use crate::reference::{Reference, What};
@@ -8,7 +9,7 @@ use crate::value::Value;
 use crate::vector::Vector;
 use crate::{give, take};
 use wardian::{
-    Error, Store, Val,
+    Store, Val,
     checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions, Resumed},
     fork::Fork,
 };
@@ -66,7 +67,7 @@ pub unsafe extern "C" fn wardian_resume(
         let resumed = Checkpoint::from_bytes((*bytes).as_slice()).and_then(|checkpoint| {
             let options = ResumeOptions::new();
             let resumed = store.idle(|store| checkpoint.resume(store, &(*linker).0, &options));
-            resumed.unwrap_or_else(|| Err(Error::host("a callback of the store runs")))
+            resumed.unwrap_or_else(|| Err(misuse("a callback of the store runs")))
         });
         let resumed = or_trap(store, trap_out, resumed);
         resumed.map_or(std::ptr::null_mut(), |resumed| restored(store, resumed))
@@ -147,7 +148,7 @@ fn read(resumed: &Resumed, given: &[Value]) -> wardian::Result<Vec<Val>> {
     let types = resumed.pending().map(|pending| pending.ty.results()).unwrap_or_default();
     if types.len() != given.len() {
         let wanted = types.len();
-        return Err(Error::host(format!("{wanted} results are needed, not {}", given.len())));
+        return Err(misuse(format!("{wanted} results are needed, not {}", given.len())));
     }
-    given.iter().zip(types).map(|(value, ty)| value.read(*ty).map_err(Error::host)).collect()
+    given.iter().zip(types).map(|(value, ty)| value.read(*ty).map_err(misuse)).collect()
 }

@@ -1,12 +1,13 @@
 //! Snapshots of guests, and images of stores.
 
+use super::errors::misuse;
 use super::{or_trap, trap_of};
 use crate::reference::Reference;
 use crate::store::Handle;
 use crate::value::Value;
 use crate::vector::Vector;
 use crate::{give, take};
-use wardian::{Error, image::Image, snapshot::Snapshot};
+use wardian::{image::Image, snapshot::Snapshot};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wardian_snapshot_new(
@@ -25,7 +26,7 @@ pub unsafe extern "C" fn wardian_snapshot_new(
             })
         });
         let taken = taken.flatten().unwrap_or_else(|| {
-            Err(Error::host("a snapshot is taken in a callback, of the guest that has called it"))
+            Err(misuse("a snapshot is taken in a callback, of the guest that has called it"))
         });
         or_trap(store, trap_out, taken).map_or(std::ptr::null_mut(), give)
     }
@@ -54,7 +55,7 @@ pub unsafe extern "C" fn wardian_snapshot_restore(
         };
         let why = match values {
             Ok::<Vec<_>, _>(values) => store.with(|context| snapshot.restore(context, &values)),
-            Err(wrong) => Error::host(wrong),
+            Err(wrong) => misuse(wrong),
         };
         trap_of(store, Err(why))
     }

@@ -1,12 +1,11 @@
-//! Limits, stops, and what traps say.
+//! Modules, limits and stops.
 
 use crate::reference::Reference;
 use crate::store::Handle;
 use crate::vector::Vector;
-use crate::{give, module, take, trap};
-use std::ffi::c_char;
+use crate::{give, module, take};
 use std::time::Duration;
-use wardian::{Error, Module, StopReason, TrapCode, cancel::CancelToken};
+use wardian::{Module, cancel::CancelToken};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wardian_module_new(
@@ -74,53 +73,4 @@ pub unsafe extern "C" fn wardian_cancel_token_delete(token: *mut CancelToken) {
 pub unsafe extern "C" fn wardian_cancel(token: *const CancelToken) {
     // SAFETY: see the crate's documentation.
     unsafe { (*token).cancel() }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn wardian_trap_stop(trap: *const Reference) -> u32 {
-    // SAFETY: see the crate's documentation.
-    match unsafe { (*trap).trap() }.and_then(|trap| trap.stop) {
-        None => 0,
-        Some(StopReason::Deadline) => 1,
-        Some(StopReason::Fuel) => 3,
-        Some(StopReason::Checkpoint) => 4,
-        Some(_) => 2,
-    }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn wardian_trap_code(trap: *const Reference) -> *const c_char {
-    // SAFETY: see the crate's documentation.
-    let code = unsafe { (*trap).trap() }.and_then(|trap| trap.code);
-    code.map_or(std::ptr::null(), |code| name(code).as_ptr().cast())
-}
-
-/// The name of a trap, with a zero at its end.
-fn name(code: TrapCode) -> &'static str {
-    use std::collections::HashMap;
-    use std::sync::{LazyLock, Mutex};
-    // One for each kind of trap: they are few.
-    static NAMES: LazyLock<Mutex<HashMap<&'static str, &'static str>>> =
-        LazyLock::new(Mutex::default);
-    let mut names = NAMES.lock().unwrap_or_else(|e| e.into_inner());
-    let message = code.message();
-    names.entry(message).or_insert_with(|| Box::leak(format!("{message}\0").into_boxed_str()))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn wardian_trap_exit_code(trap: *const Reference, out: *mut u32) -> bool {
-    // SAFETY: see the crate's documentation.
-    unsafe {
-        let code = (*trap).trap().and_then(|trap| trap.exit_code);
-        if let (Some(code), Some(out)) = (code, out.as_mut()) {
-            *out = code;
-        }
-        code.is_some()
-    }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn wardian_trap_exit(store: *mut Handle, code: u32) -> *mut Reference {
-    // SAFETY: see the crate's documentation.
-    trap::trap(unsafe { &*store }, Error::exit(code))
 }

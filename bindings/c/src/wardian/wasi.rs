@@ -4,7 +4,7 @@ use crate::store::Handle;
 use crate::{give, take};
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use wardian_wasi::{DirPerms, WasiCtx, WasiCtxBuilder};
+use wardian_wasi::{DirPerms, RestoreOptions, WasiCtx, WasiCtxBuilder, WasiState};
 
 /// `wardian_wasi_t`.
 pub struct Wasi(Option<WasiCtxBuilder>);
@@ -17,6 +17,12 @@ impl Wasi {
         }
         self.0 = self.0.take().and_then(|builder| change(builder).ok());
         self.0.is_some()
+    }
+
+    /// What a program is given that had this state; without streams and directories if there is no description.
+    pub(super) fn restored(wasi: Option<Box<Wasi>>, state: &WasiState) -> wardian::Result<WasiCtx> {
+        let builder = wasi.and_then(|wasi| wasi.0).unwrap_or_else(WasiCtx::builder);
+        builder.restore(state, &RestoreOptions::new()).map_err(wardian::Error::host)
     }
 }
 

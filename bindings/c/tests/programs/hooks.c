@@ -101,6 +101,78 @@ static wardian_attachment_t* attach(const wasm_instance_t* instance, const char*
   return attachment;
 }
 
+// What a listener has seen of references.
+typedef struct {
+  wasm_ref_t* seen[4];
+  int count, kinds[4];
+} references_t;
+
+static void keep(references_t* log, const wardian_call_t* call) {
+  wasm_val_t value;
+  for (size_t i = 0; wardian_call_value(call, i, &value); i++) {
+    log->kinds[log->count] = value.kind;
+    if (value.kind >= WASM_EXTERNREF) {
+      log->seen[log->count] = value.of.ref;
+    } else {
+      CHECK(value.kind == WASM_F64 && value.of.f64 == 1.5);
+      log->seen[log->count] = NULL;
+    }
+    log->count++;
+  }
+}
+
+static void before_references(void* env, const wardian_call_t* call, const uint64_t* arguments, size_t count) {
+  (void)arguments;
+  CHECK(count == 3);
+  keep(env, call);
+}
+
+static void after_references(void* env, const wardian_call_t* call, const uint64_t* results, size_t count) {
+  (void)results;
+  CHECK(count == 1);
+  keep(env, call);
+}
+
+static void references(wasm_engine_t* engine) {
+  wasm_store_t* store = wasm_store_new(engine);
+  wardian_linker_t* linker = wardian_linker_new(engine);
+  wasm_module_t* module = module_of(store,
+    "(module (type $s (struct (field i32))) (func $f (export \"f\")) (elem declare func $f)"
+    " (func $look (param externref f64 funcref) (result anyref) (struct.new $s (i32.const 1)))"
+    " (func (export \"run\") (param externref) (result i32)"
+    "   (ref.is_null (call $look (local.get 0) (f64.const 1.5) (ref.func $f)))))");
+  wasm_trap_t* trap = NULL;
+  wasm_instance_t* instance = wardian_linker_instantiate(linker, store, module, &trap);
+  no_trap(trap);
+  references_t log = {0};
+  wardian_listener_t listener = {before_references, after_references, NULL, NULL};
+  wardian_attachment_t* attachment = wardian_attach(instance, "look", &listener, &log, NULL, &trap);
+  no_trap(trap);
+  wasm_func_t* run = export(instance, "run");
+  wasm_foreign_t* thing = wasm_foreign_new(store);
+  wasm_val_t args[] = {{.kind = WASM_EXTERNREF, .of = {.ref = wasm_foreign_as_ref(thing)}}}, out[] = {WASM_INIT_VAL};
+  wasm_val_vec_t arg_vec = WASM_ARRAY_VEC(args), out_vec = WASM_ARRAY_VEC(out);
+  no_trap(wasm_func_call(run, &arg_vec, &out_vec));
+  CHECK(log.count == 4 && log.kinds[0] == WASM_EXTERNREF && log.kinds[2] == WASM_FUNCREF && log.kinds[3] == WARDIAN_ANYREF);
+  CHECK(wasm_ref_same(log.seen[0], wasm_foreign_as_ref(thing)));
+  wasm_func_t* f = export(instance, "f");
+  CHECK(wasm_ref_same(log.seen[2], wasm_func_as_ref(f)) && log.seen[3] != NULL);
+  // What was kept can be used afterwards.
+  wasm_val_vec_t none = WASM_EMPTY_VEC;
+  no_trap(wasm_func_call(wasm_ref_as_func(log.seen[2]), &none, &none));
+  for (int i = 0; i < 4; i++) {
+    if (log.seen[i] != NULL) wasm_ref_delete(log.seen[i]);
+  }
+  wardian_detach(attachment);
+  wasm_func_delete(f);
+  wasm_func_delete(run);
+  wasm_foreign_delete(thing);
+  wasm_instance_delete(instance);
+  wasm_module_delete(module);
+  wardian_linker_delete(linker);
+  wasm_store_delete(store);
+}
+
 int main(void) {
   wasm_config_t* config = wasm_config_new();
   wardian_config_engine(config, WARDIAN_COMPILED);
@@ -194,6 +266,7 @@ int main(void) {
   // With the store its listeners go, also those that are attached.
   CHECK(finalized == 2);
   wardian_detach(attachment);
+  references(engine);
   wasm_engine_delete(engine);
   puts("hooks: ok");
   return 0;

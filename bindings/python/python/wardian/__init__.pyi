@@ -1,22 +1,33 @@
 import builtins
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, Self, TypeAlias, final
 
 from wardian._memory import Exports, MemoryView
 from wardian.errors import (
+    Cancelled,
     CheckpointError,
+    ClosedError,
+    CompileError,
+    DeadlineExceeded,
+    DecodeError,
+    ErrorKind,
     ExitTrap,
     GuestException,
+    HostError,
     HostStackExhausted,
     InternalError,
+    Interrupted,
     LimitError,
     LinkError,
     ModuleError,
+    OutOfFuel,
     Restored,
     Stopped,
+    StoppedForCheckpoint,
     StoreBusy,
     Trap,
+    TrapCode,
     UsageError,
     WardianError,
 )
@@ -38,6 +49,7 @@ _Path: TypeAlias = str | PathLike[str]
 _Type: TypeAlias = ValType | Literal["i32", "i64", "f32", "f64", "v128", "externref", "funcref", "anyref", "exnref"]
 _Store: TypeAlias = Store | Caller
 _Item: TypeAlias = Func | Memory | Table | Global
+_Resolver: TypeAlias = Callable[[ImportRequest], _Item | Instance | None]
 
 @final
 class ValType:
@@ -167,6 +179,20 @@ class Store:
     def clear_cancellation(self) -> None: ...
     def checkpoint(self, *, embed_modules: bool = True, compress: bool = True) -> Checkpoint: ...
     def checkpoint_to(self, path: _Path, *, embed_modules: bool = True, compress: bool = True) -> None: ...
+    def image(self) -> Image: ...
+    def reset_to(self, image: Image) -> None: ...
+    def fork(self, *, wasi: WasiConfig | None = None) -> Fork: ...
+
+@final
+class Image: ...
+
+@final
+class Fork:
+    @property
+    def store(self) -> Store: ...
+    @property
+    def resumed(self) -> Resumed: ...
+    def counterpart(self, item: Any) -> Any: ...
 
 @final
 class CancelToken:
@@ -182,6 +208,7 @@ class Caller:
     def instance(self) -> Instance | None: ...
     def stack(self) -> tuple[Frame, ...]: ...
     def snapshot(self, *, state: bool = False) -> Snapshot: ...
+    def fork(self, *, wasi: WasiConfig | None = None) -> Fork: ...
     def checkpoint(self, *, embed_modules: bool = True, compress: bool = True) -> Checkpoint: ...
     def checkpoint_to(self, path: _Path, *, embed_modules: bool = True, compress: bool = True) -> None: ...
 
@@ -193,10 +220,11 @@ class Func:
     def type(self, store: _Store) -> FuncType: ...
     def __call__(self, store: _Store, /, *arguments: Any) -> Any: ...
     def call(self, /, *arguments: Any, timeout: float | None = None) -> Any: ...
+    def call_async(self, /, *arguments: Any, timeout: float | None = None) -> Coroutine[Any, Any, Any]: ...
 
 @final
 class Memory:
-    def __new__(cls, store: _Store, ty: MemoryType) -> Self: ...
+    def __new__(cls, store: _Store, ty: MemoryType, *, allocator: MemoryAllocator | None = None) -> Self: ...
     def type(self, store: _Store) -> MemoryType: ...
     def size(self, store: _Store) -> int: ...
     def data_len(self, store: _Store) -> int: ...
@@ -226,10 +254,55 @@ class Global:
 class Ref: ...
 
 @final
+class MemoryAllocator:
+    @staticmethod
+    def guarded() -> MemoryAllocator: ...
+    @staticmethod
+    def heap() -> MemoryAllocator: ...
+    @staticmethod
+    def fixed() -> MemoryAllocator: ...
+    @staticmethod
+    def file(path: _Path) -> MemoryAllocator: ...
+    @staticmethod
+    def pooled(slots: int, slot_bytes: int) -> MemoryAllocator: ...
+    @staticmethod
+    def choose(callable: Callable[[MemoryRequest], MemoryAllocator]) -> MemoryAllocator: ...
+    @property
+    def in_use(self) -> int | None: ...
+
+@final
+class MemoryRequest:
+    minimum: int
+    maximum: int
+    shared: bool
+    module_name: str | None
+    instance_name: str | None
+
+@final
+class ImportRequest:
+    module: str
+    name: str
+    type: FuncType | MemoryType | TableType | GlobalType | None
+    importer: str | None
+
+@final
 class Instance:
-    def __new__(cls, store: _Store, module: Module, imports: Sequence[_Item] = ...) -> Self: ...
+    def __new__(
+        cls,
+        store: _Store,
+        module: Module,
+        imports: Sequence[_Item] = ...,
+        *,
+        name: str | None = None,
+        resolver: _Resolver | None = None,
+        on_close: Callable[[str | None, int], object] | None = None,
+        memories: MemoryAllocator | None = None,
+    ) -> Self: ...
     def exports(self, store: _Store) -> Exports: ...
     def get(self, store: _Store, name: str) -> _Item | None: ...
+    def close(self, store: _Store, exit_code: int = 0) -> bool: ...
+    def closer(self, store: _Store) -> InstanceCloser: ...
+    def exit_code(self, store: _Store) -> int | None: ...
     def module(self, store: _Store) -> Module: ...
     def attach(
         self,
@@ -241,6 +314,12 @@ class Instance:
         abort: Callable[[Call, BaseException | str], object] | None = None,
         stack: bool = False,
     ) -> Attachment: ...
+
+@final
+class InstanceCloser:
+    def close(self, exit_code: int = 0) -> bool: ...
+    @property
+    def exit_code(self) -> int | None: ...
 
 @final
 class Linker:
@@ -257,9 +336,33 @@ class Linker:
     def define(self, store: _Store, module: str, name: str, item: _Item) -> None: ...
     def define_instance(self, store: _Store, name: str, instance: Instance) -> None: ...
     def define_wasi(self) -> None: ...
-    def instantiate(self, store: _Store, module: Module) -> Instance: ...
+    def instantiate(
+        self,
+        store: _Store,
+        module: Module,
+        *,
+        name: str | None = None,
+        resolver: _Resolver | None = None,
+        on_close: Callable[[str | None, int], object] | None = None,
+        memories: MemoryAllocator | None = None,
+    ) -> Instance: ...
+    def instantiate_async(
+        self,
+        store: _Store,
+        module: Module,
+        *,
+        name: str | None = None,
+        resolver: _Resolver | None = None,
+        on_close: Callable[[str | None, int], object] | None = None,
+        memories: MemoryAllocator | None = None,
+    ) -> Coroutine[Any, Any, Instance]: ...
     def resume(
-        self, checkpoint: Checkpoint, *, wasi: WasiConfig | None = None, modules: Sequence[Module] = ...
+        self,
+        checkpoint: Checkpoint,
+        *,
+        wasi: WasiConfig | None = None,
+        modules: Sequence[Module] = ...,
+        resolver: _Resolver | None = None,
     ) -> Resumed: ...
 
 @final
@@ -313,6 +416,23 @@ class Resumed:
     def pending(self) -> tuple[str, str, tuple[Any, ...]] | None: ...
     def run(self) -> Any: ...
     def run_with(self, *results: Any) -> Any: ...
+
+@final
+class WasiThreads:
+    def __new__(cls, linker: Linker, store: Store, module: Module, *, max_threads: int = ...) -> Self: ...
+    @staticmethod
+    def resume(
+        linker: Linker, path: _Path, *, wasi: WasiConfig | None = None, max_threads: int = ...
+    ) -> WasiThreads: ...
+    @property
+    def store(self) -> Store: ...
+    def run(self) -> Any: ...
+    def end(self, exit_code: int = 0) -> None: ...
+    @property
+    def live(self) -> int: ...
+    def checkpoint_to(
+        self, path: _Path, *, stop: bool = False, embed_modules: bool = True, compress: bool = True
+    ) -> None: ...
 
 @final
 class WasiConfig:

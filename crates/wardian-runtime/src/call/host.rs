@@ -219,14 +219,9 @@ where
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
             let store = (*(*host).store).owner as *mut StoreData<T>;
-            let mut at = 0;
-            let mut params = Vec::with_capacity(raw.ty.params().len());
             // No reference to the slots is held while the closure runs: a checkpoint reads them.
             let given = std::slice::from_raw_parts(slots, raw.ty.param_slots());
-            for ty in raw.ty.params() {
-                params.push((*store).inner.read_value(*ty, &given[at..]));
-                at += ty.slots();
-            }
+            let params = read_params(&mut (*store).inner, &raw.ty, given);
             let results = (raw.closure)(caller, params)?;
             let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             write_results(&mut (*store).inner, &raw.ty, &results, slots)
@@ -251,7 +246,28 @@ unsafe extern "C" fn dispatch_stressed(host: *mut HostFunc, slots: *mut u64) -> 
     }
 }
 
-fn write_results(
+/// The arguments of a host function as values.
+///
+/// # Safety
+///
+/// The slots hold values of the types of the parameters, from a guest of the store.
+pub(crate) unsafe fn read_params(store: &mut StoreInner, ty: &FuncType, slots: &[u64]) -> Vec<Val> {
+    let mut at = 0;
+    let mut params = Vec::with_capacity(ty.params().len());
+    for ty in ty.params() {
+        // SAFETY: the caller's promise.
+        params.push(unsafe { store.read_value(*ty, &slots[at..]) });
+        at += ty.slots();
+    }
+    params
+}
+
+/// Writes the results of a host function into its slots.
+///
+/// # Errors
+///
+/// One is of another type; or no memory is left for references.
+pub(crate) fn write_results(
     store: &mut StoreInner,
     ty: &FuncType,
     results: &[Val],

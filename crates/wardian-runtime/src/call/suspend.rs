@@ -18,6 +18,7 @@
 //! time. Destructors of futures run while it has none.
 
 mod results;
+mod values;
 
 use crate::call::applied::{Applied, CallSettings};
 use crate::call::enter::{Callable, TypedCallable};
