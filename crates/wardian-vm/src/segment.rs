@@ -13,7 +13,7 @@
 //!
 //! The code that runs the entry calls these from one loop, so they never nest, however deeply the frames do.
 
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::arch;
 use crate::layout::StoreCtx;
 
@@ -39,7 +39,7 @@ pub unsafe fn enter(
     code: CodeAddr,
     args: *mut u64,
     trampoline: CodeAddr,
-    sp: usize,
+    sp: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { arch::enter_segment(store, ctx, code, args, trampoline, sp) }

@@ -12,6 +12,7 @@ use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::addr::StackAddr;
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Function, SERVICES, exit, flag, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
@@ -209,8 +210,8 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     if format!("{opcode:?}").ends_with("set_func") {
         slots[OTHER as usize] = 0;
     }
-    store.interp_fp = slots.as_mut_ptr() as usize;
-    store.interp_limit = slots.as_ptr_range().end as usize;
+    store.interp_fp = StackAddr::of(slots.as_mut_ptr());
+    store.interp_limit = StackAddr::of(slots.as_ptr_range().end);
     // SAFETY: the frame is that of code whose operands are slots of it and places of the instance, which
     // all live; no address in it is more than a few bytes, so each access is inside the memory. What is
     // asked for takes no more arguments than registers hold, so it may leave them where they are.

@@ -4,6 +4,7 @@
 //! the guest, so everything goes through [`run`].
 
 use crate::call::exit::{is_access, is_interrupted};
+use crate::call::raw_bytes::{copy_raw, fill_raw};
 use crate::call::waits;
 use crate::ids::{InstanceId, TableId};
 use crate::listen;
@@ -11,11 +12,10 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
 use wardian_module::ModuleInfo;
 use wardian_types::{
-    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, MemoryIndex, TableIndex, TagIndex, TrapCode,
-    TypeIndex,
+    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GuestAddr, MemoryIndex, TableIndex,
+    TagIndex, TrapCode, TypeIndex,
 };
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::SERVICES;
@@ -239,13 +239,14 @@ builtins! { safepoint:
     }
 
     fn memory_copy(store, instance, to_memory: MemoryIndex, from_memory: MemoryIndex, to, from, len) {
+        let [to, from] = [to, from].map(GuestAddr::from_u64);
         let to = store.range(instance, to_memory, to, len)?;
         let from = store.range(instance, from_memory, from, len)?;
         store.copy(to, from)
     }
 
     fn memory_fill(store, instance, memory: MemoryIndex, to, byte, len) {
-        let range = store.range(instance, memory, to, len)?;
+        let range = store.range(instance, memory, GuestAddr::from_u64(to), len)?;
         store.fill(range, byte as u8)
     }
 
@@ -350,6 +351,7 @@ builtins! { safepoint:
     }
 
     fn atomic_notify(store, instance, memory: MemoryIndex, address, count) {
+        let address = GuestAddr::from_u64(address);
         match store.atomic_address(instance, memory, address, 4)? {
             Some(at) => Ok(u64::from(park::notify(at, count as u32))),
             // Nobody can wait on a memory that is not shared.
@@ -400,17 +402,17 @@ impl StoreInner {
         &mut self,
         instance: InstanceId,
         memory: MemoryIndex,
-        start: u64,
+        start: GuestAddr,
         len: u64,
     ) -> Result<Range> {
         let (base, size, shared) = self.bounds(instance, memory);
-        let inside = start.checked_add(len).is_some_and(|end| end <= size as u64);
+        let inside = start.checked_add(len).is_some_and(|end| end.as_u64() <= size as u64);
         if !inside {
             let access = self.access(instance, memory, start, len);
             return Err(Error::from(TrapCode::MemoryOutOfBounds).with_access(access));
         }
         // SAFETY: at most one past the end of the memory.
-        Ok(Range { at: unsafe { base.add(start as usize) }, len: len as usize, shared })
+        Ok(Range { at: unsafe { base.add(start.as_u64() as usize) }, len: len as usize, shared })
     }
 
     fn grow_memory(
@@ -518,7 +520,7 @@ impl StoreInner {
         let out = || Error::from(TrapCode::MemoryOutOfBounds);
         let end = from.checked_add(len).filter(|end| *end <= bytes.len() as u64).ok_or_else(out)?;
         let bytes = &bytes[from as usize..end as usize];
-        let to = self.range(instance, memory, to, len)?;
+        let to = self.range(instance, memory, GuestAddr::from_u64(to), len)?;
         let from = Range { at: bytes.as_ptr().cast_mut(), len: bytes.len(), shared: false };
         if whole {
             // SAFETY: `to` is as long as `bytes`; a module's bytes are in no guest's memory.
@@ -561,40 +563,3 @@ impl StoreInner {
 }
 
 struct Stop;
-
-/// # Safety
-///
-/// Both ranges are accessible for `len` bytes.
-unsafe fn copy_raw(to: *mut u8, from: *const u8, len: usize, racy: bool) {
-    // SAFETY: the caller's promise. Where other threads may use the memory, single atomic accesses
-    // keep the race from being undefined behaviour.
-    unsafe {
-        if !racy {
-            return std::ptr::copy(from, to, len);
-        }
-        let byte = |i: usize| {
-            let value = AtomicU8::from_ptr(from.add(i).cast_mut()).load(Ordering::Relaxed);
-            AtomicU8::from_ptr(to.add(i)).store(value, Ordering::Relaxed);
-        };
-        if (to as usize) <= from as usize {
-            (0..len).for_each(byte);
-        } else {
-            (0..len).rev().for_each(byte);
-        }
-    }
-}
-
-/// # Safety
-///
-/// The range is accessible for `len` bytes.
-unsafe fn fill_raw(to: *mut u8, value: u8, len: usize, racy: bool) {
-    // SAFETY: as in `copy_raw`.
-    unsafe {
-        if !racy {
-            return std::ptr::write_bytes(to, value, len);
-        }
-        for i in 0..len {
-            AtomicU8::from_ptr(to.add(i)).store(value, Ordering::Relaxed);
-        }
-    }
-}

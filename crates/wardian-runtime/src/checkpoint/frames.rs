@@ -28,7 +28,7 @@ use wardian_interp::{FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{DefinedFuncIndex, ValType};
 use wardian_vm::activation;
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::compiled::CapturedFrame;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
@@ -52,7 +52,7 @@ enum Kind {
     },
     Compiled {
         /// Its frame pointer.
-        fp: usize,
+        fp: StackAddr,
         /// Where its call returns to.
         pc: CodeAddr,
         /// Whether it stands before an operator, rather than in a call.
@@ -123,21 +123,20 @@ impl StoreInner {
         let Waiting { memory, address, queued } = self.waits.current()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
-        Some(WaitState { memory: memory.as_u32(), address: *address, left, place })
+        Some(WaitState { memory: memory.as_u32(), address: address.as_u64(), left, place })
     }
 
     /// Whether a checkpoint can be tried of a guest where it stands. It cannot where the guest was left in the middle
     /// of an operator, or behind one that is no call: there it has to continue to its next safepoint.
     pub fn stands_at_point(&self, standing: Standing) -> bool {
         let Standing::Left(guest) = standing else { return true };
-        let fp = guest.innermost() as *const usize;
-        if fp.is_null() {
+        let Some(fp) = guest.innermost() else {
             // Compiled code: what can be captured asks by itself, the other is refused.
             return !self.captures_compiled();
-        }
+        };
         // SAFETY: the guest waits, and the frame is as `wardian_vm::interpreted` describes.
         let (ip, function, vmctx) = unsafe {
-            let word = |at: isize| *fp.offset(at);
+            let word = |at: isize| *fp.as_ptr::<usize>().offset(at);
             (
                 CodeAddr::from_usize(word(frame::IP)),
                 word(frame::FUNCTION),
@@ -192,21 +191,22 @@ impl StoreInner {
         Ok(found)
     }
 
-    fn found_interpreted(&self, fp: *const usize, at: At) -> Result<Found> {
+    fn found_interpreted(&self, fp: StackAddr, at: At) -> Result<Found> {
         // SAFETY: the guest waits, and its interpreted frames are as `wardian_vm::interpreted` describes: one with an
         // ip has the record of its function.
         let (ip, vmctx, defined) = unsafe {
-            let function = *fp.offset(frame::FUNCTION) as *const Function;
+            let words = fp.as_ptr::<usize>();
+            let function = *words.offset(frame::FUNCTION) as *const Function;
             (
-                CodeAddr::from_usize(*fp.offset(frame::IP)),
-                VmCtxPtr::from_usize(*fp.offset(frame::VMCTX)),
+                CodeAddr::from_usize(*words.offset(frame::IP)),
+                VmCtxPtr::from_usize(*words.offset(frame::VMCTX)),
                 (*function).defined,
             )
         };
         let instance = self.instance_at(vmctx).expect("a frame has an instance");
         let start = self.instances[instance].module.interpreted(defined)?.start();
         let unit = (ip.bytes_from(start) / size_of::<u16>()) as u32;
-        let kind = Kind::Interpreted { fp: fp.cast(), unit, waits: at == At::InCall };
+        let kind = Kind::Interpreted { fp: fp.as_ptr(), unit, waits: at == At::InCall };
         Ok(Found { instance, defined, kind })
     }
 
@@ -224,7 +224,7 @@ impl StoreInner {
         let point = code.code.captured_at(pc, before).filter(|_| at != At::After);
         let at = point.and_then(|point| Some((frames.frame_pointer()?, point.instance())));
         let Some((fp, instance)) = at else { return Err(self.compiled_frame(Some(name))) };
-        let vmctx = frames.word_at(fp.wrapping_add_signed(instance as isize)).unwrap_or_default();
+        let vmctx = frames.word_at(fp.offset(instance as isize)).unwrap_or_default();
         let instance = self
             .instance_at(VmCtxPtr::from_usize(vmctx as usize))
             .expect("a frame has an instance");
@@ -319,7 +319,7 @@ impl StoreInner {
     fn capture_compiled(
         &self,
         at: &Found,
-        fp: usize,
+        fp: StackAddr,
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
@@ -434,12 +434,12 @@ impl StoreInner {
     /// The guest waits, and the cell has a value of the type; of those of four bytes nothing else counts.
     unsafe fn value_in_cell(
         &self,
-        fp: usize,
+        fp: StackAddr,
         place: i32,
         ty: ValType,
         writer: &mut ValueWriter<'_>,
     ) -> Result<Value> {
-        let cell = fp.wrapping_add_signed(place as isize) as *const u64;
+        let cell = fp.offset(place as isize).as_ptr::<u64>();
         // SAFETY: the caller's promise. Cells have eight bytes, those of vectors sixteen.
         unsafe {
             let low = match ty {

@@ -25,8 +25,8 @@ use wardian_types::{
     DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, MemoryIndex, RefType, TrapCode, ValType,
 };
 use wardian_vm::activation::Suspended;
-use wardian_vm::addr::VmCtxPtr;
-use wardian_vm::interpreted::{Boundary, Function, flag, header};
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{Boundary, CallerLink, Function, header};
 
 /// The frames of a guest, ready to be placed.
 pub(super) struct Images {
@@ -343,14 +343,14 @@ impl StoreInner {
         // frame is written only where there is room.
         unsafe {
             let (base, limit) = ((*ctx).interp_sp, (*ctx).interp_limit);
-            let boundary = base as *mut Boundary;
+            let boundary = base.as_ptr::<Boundary>();
             let mut slots = boundary.add(1).cast::<u64>();
-            let mut previous = base | flag::BOUNDARY;
-            let mut innermost = (std::ptr::null_mut::<u64>(), 0);
+            let mut previous = CallerLink::boundary(boundary);
+            let mut innermost = (StackAddr::NULL, StackAddr::NULL);
             let (mut listened, mut caller) = (Vec::new(), VmCtxPtr::NULL);
             for image in &images.frames {
                 let function: *const Function = image.module.interpreted(image.defined)?.function();
-                let end = slots as usize + image.slots * 8;
+                let end = StackAddr::of(slots).above(8 * image.slots);
                 if end > limit {
                     return Err(TrapCode::StackOverflow.into());
                 }
@@ -358,32 +358,27 @@ impl StoreInner {
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
                 let vmctx = self.instances[image.instance].vm.address();
                 if let Some(hook) = self.active_hook(image.instance, image.defined) {
-                    listened.push(ResumedCall { hook, caller, frame: fp as usize });
-                    previous |= flag::LISTENED;
+                    listened.push(ResumedCall { hook, caller, frame: StackAddr::of(fp) });
+                    previous = previous.listened();
                 }
-                *fp.offset(header::PREVIOUS) = previous as u64;
+                *fp.offset(header::PREVIOUS) = previous.as_word() as u64;
                 *fp.offset(header::IP) = (*function).entry.add(image.unit as usize) as u64;
                 *fp.offset(header::FUNCTION) = function as u64;
                 *fp.offset(header::VMCTX) = vmctx.as_usize() as u64;
-                innermost = (fp, end);
+                innermost = (StackAddr::of(fp), end);
                 caller = vmctx;
-                previous = fp as usize | flag::OTHER_INSTANCE;
+                previous = CallerLink::other_instance(fp);
                 slots = fp.offset(image.callee as isize);
             }
-            boundary.write(Boundary {
-                wasm_sp: 0,
-                slots: 0,
-                args: 0,
-                result_slots: images.result_slots,
-            });
+            boundary.write(Boundary::of_embedder(images.result_slots));
             let root = &images.frames[0];
             let root = self.instances[root.instance].vm.address();
             let (fp, end) = innermost;
-            let end = end.max(slots as usize + images.pending_slots * 8);
+            let end = end.max(StackAddr::of(slots).above(8 * images.pending_slots));
             if end > limit {
                 return Err(TrapCode::StackOverflow.into());
             }
-            let guest = Suspended::placed(ctx, root, fp as usize, base..end);
+            let guest = Suspended::placed(ctx, root, fp, base..end);
             Ok(Placed { guest, results: slots, listened })
         }
     }

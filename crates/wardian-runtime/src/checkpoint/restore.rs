@@ -22,7 +22,7 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wardian_types::{FuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_types::{FuncIndex, FuncType, GuestAddr, MemoryIndex, ValType};
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
@@ -148,7 +148,7 @@ impl<T: Embedder> StoreData<T> {
                 let wait = call.wait.map(|wait| RestoredWait {
                     instance: InstanceId::from_u32(call.frames[0].func.instance),
                     memory: MemoryIndex::from_u32(wait.memory),
-                    address: wait.address,
+                    address: GuestAddr::from_u64(wait.address),
                     size: images.wait_size(),
                     left: wait.left.map(Duration::from_nanos),
                     place: wait.place,

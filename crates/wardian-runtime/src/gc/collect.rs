@@ -19,7 +19,6 @@ use crate::gc::objects::Known;
 use crate::store::inner::StoreInner;
 use std::time::Instant;
 use wardian_types::GlobalIndex;
-use wardian_vm::activation;
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::heap::{Heap, Traced};
@@ -207,9 +206,9 @@ impl StoreInner {
             else {
                 continue;
             };
-            let sp = fp.wrapping_sub(frame as usize);
+            let sp = fp.below(frame as usize);
             for slot in slots {
-                if let Some(word) = frames.reference_at(sp.wrapping_add(*slot as usize)) {
+                if let Some(word) = frames.reference_at(sp.above(*slot as usize)) {
                     heap.root(u64::from(word));
                 }
             }
@@ -222,10 +221,10 @@ impl StoreInner {
         // frames; at a call into the host everything that the guest holds is there.
         unsafe {
             let ctx = &*self.ctx();
-            let mut at = ctx.wasm_sp & !activation::INTERPRETED;
-            while at != 0 && at < ctx.interp_sp {
-                self.mark_handle(*(at as *const u64));
-                at += 8;
+            let mut at = ctx.wasm_sp.sp();
+            while !at.is_null() && at < ctx.interp_sp {
+                self.mark_handle(*at.as_ptr());
+                at = at.above(8);
             }
         }
     }

@@ -124,7 +124,7 @@ impl Resumed {
         });
         let wait = call.as_ref().and_then(|call| call.wait.as_ref());
         let wait = wait.map(|wait| PendingWait {
-            address: wait.address,
+            address: wait.address.as_u64(),
             place: wait.place,
             time_left: wait.left,
         });
