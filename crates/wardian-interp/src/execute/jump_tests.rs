@@ -11,7 +11,7 @@ use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, U16, U32, U64, V1
 use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::StackAddr;
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Function, SERVICES, exit, flag, header};
@@ -199,7 +199,7 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
         defined: DefinedFuncIndex::from_u32(0),
         targets: ptr::null(),
     };
-    let translation = Translation::new(&looped(opcode), function, &[], &[0]);
+    let translation = Translation::new(&looped(opcode), function, &[], &[CodeOffset::FIRST]);
     let mut slots = vec![8_u64; SLOTS];
     slots[header::PREVIOUS as usize] = flag::BOUNDARY as u64;
     slots[header::IP as usize] = translation.function().entry as u64;

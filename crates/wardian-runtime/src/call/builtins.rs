@@ -5,6 +5,7 @@
 
 use crate::call::exit::{is_access, is_interrupted};
 use crate::call::raw_bytes::{copy_raw, fill_raw};
+use crate::call::runtime_calls::loop_header;
 use crate::call::waits;
 use crate::ids::{InstanceId, TableId};
 use crate::listen;
@@ -17,7 +18,7 @@ use wardian_types::{
     DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GuestAddr, MemoryIndex, TableIndex,
     TagIndex, TrapCode, TypeIndex,
 };
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx};
@@ -205,7 +206,7 @@ builtins! { other:
     fn hot(store, instance, fp, header) {
         store.stress(&[]);
         // SAFETY: the executor passes the frame that it runs.
-        unsafe { store.hot(instance, fp, header) }
+        unsafe { store.hot(instance, StackAddr::from_usize(fp as usize), loop_header(header)) }
     }
 
     fn throw(store, instance, tag: TagIndex, slots) {

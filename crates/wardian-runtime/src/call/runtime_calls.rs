@@ -24,9 +24,9 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::ImportedFunc;
 use crate::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
-use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, ValType};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::interpreted::{Function, flag, frame, target};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, FuncType, ValType};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{CallerLink, Function, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
 use wardian_vm::segment;
 
@@ -155,14 +155,19 @@ impl StoreInner {
     ///
     /// # Safety
     ///
-    /// It is the innermost frame, of a function of the instance; `header` is as for
-    /// [`wardian_vm::interpreted::Service::Hot`].
-    pub(crate) unsafe fn hot(&mut self, instance: InstanceId, fp: u64, header: u64) -> Result<u64> {
+    /// It is the innermost frame, of a function of the instance, and stands at the header of the loop, or at its
+    /// beginning if there is none.
+    pub(crate) unsafe fn hot(
+        &mut self,
+        instance: InstanceId,
+        fp: StackAddr,
+        header: Option<CodeOffset>,
+    ) -> Result<u64> {
         // SAFETY: the caller's promise; functions live as long as their module.
         let (function, previous) = unsafe {
-            let fp = fp as *const usize;
+            let fp = fp.as_ptr::<usize>();
             let function = *fp.offset(frame::FUNCTION) as *const Function;
-            (&*function, *fp.offset(frame::PREVIOUS))
+            (&*function, CallerLink::from_word(*fp.offset(frame::PREVIOUS)))
         };
         let data = &self.instances[instance];
         let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
@@ -178,7 +183,7 @@ impl StoreInner {
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };
-        let state = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
+        let state = match header {
             None => module.want_function(variant, defined, &stop),
             Some(header) => module.want_loop(variant, defined, header, &stop),
         };
@@ -192,13 +197,13 @@ impl StoreInner {
         };
         // The interpreter notifies listeners when the frame returns; but not of tail calls that compiled code
         // makes.
-        if previous & flag::LISTENED != 0 {
+        if previous.is_listened() {
             let info = module.decoded.info();
             if wardian_module::makes_tail_calls(info, module.decoded.bytes(), defined) {
                 return Ok(0);
             }
         }
-        if header != 0 {
+        if header.is_some() {
             module.loop_entered(variant, defined, &stop);
             // Without executable memory for what it calls, it stays interpreted.
             if self.link_callees(instance, defined).is_err() {
@@ -307,4 +312,11 @@ impl StoreInner {
     pub(crate) fn interprets(&self) -> bool {
         self.engine().kind() != EngineKind::Compiled
     }
+}
+
+/// The loop of which [`wardian_vm::interpreted::Service::Hot`] says where its header is; none at the beginning of a
+/// function.
+pub(crate) fn loop_header(word: u64) -> Option<CodeOffset> {
+    let offset = u32::try_from(word).ok()?.checked_sub(1)?;
+    Some(CodeOffset::from_u32(offset))
 }

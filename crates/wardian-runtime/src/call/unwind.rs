@@ -184,7 +184,7 @@ impl StoreInner {
         let handler = code
             .handlers_at(call)
             .find(|handler| handler.tag.is_none_or(|wanted| data.tags.get(wanted) == Some(&tag)))?;
-        let ip = code.start().add(handler.target as usize * size_of::<u16>());
+        let ip = code.address_of(handler.target);
         Some(Landing::Interpreted { handler: *handler, ip })
     }
 

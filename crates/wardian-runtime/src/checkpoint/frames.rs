@@ -24,9 +24,9 @@ use crate::store::host::HostCall;
 use crate::store::inner::StoreInner;
 use crate::store::waiting::Waiting;
 use std::collections::{BTreeMap, HashMap};
-use wardian_interp::{FrameMap, Place, Wanted};
+use wardian_interp::{CodeUnit, FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
-use wardian_types::{DefinedFuncIndex, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, ValType};
 use wardian_vm::activation;
 use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::compiled::CapturedFrame;
@@ -46,7 +46,7 @@ enum Kind {
     Interpreted {
         fp: *const u64,
         /// Its position in the code of the function.
-        unit: u32,
+        unit: CodeUnit,
         /// Whether it waits in a call.
         waits: bool,
     },
@@ -64,8 +64,8 @@ enum Kind {
 /// What is known of the functions of one instance's module at the positions where frames are.
 #[derive(Default)]
 struct Known {
-    maps: HashMap<(DefinedFuncIndex, u32, bool), FrameMap>,
-    types: HashMap<(DefinedFuncIndex, u32), OperatorTypes>,
+    maps: HashMap<(DefinedFuncIndex, CodeUnit, bool), FrameMap>,
+    types: HashMap<(DefinedFuncIndex, CodeOffset), OperatorTypes>,
     locals: HashMap<DefinedFuncIndex, Vec<ValType>>,
 }
 
@@ -151,7 +151,7 @@ impl StoreInner {
         // SAFETY: a frame with an ip has the record of its function.
         let defined = unsafe { (*(function as *const Function)).defined };
         let Ok(code) = module.interpreted(defined) else { return true };
-        let unit = (ip.bytes_from(code.start()) / size_of::<u16>()) as u32;
+        let unit = code.unit_at(ip);
         module.frame_maps(defined, Wanted::Units(&[unit])).is_ok_and(|maps| !maps.is_empty())
     }
 
@@ -204,8 +204,7 @@ impl StoreInner {
             )
         };
         let instance = self.instance_at(vmctx).expect("a frame has an instance");
-        let start = self.instances[instance].module.interpreted(defined)?.start();
-        let unit = (ip.bytes_from(start) / size_of::<u16>()) as u32;
+        let unit = self.instances[instance].module.interpreted(defined)?.unit_at(ip);
         let kind = Kind::Interpreted { fp: fp.as_ptr(), unit, waits: at == At::InCall };
         Ok(Found { instance, defined, kind })
     }
@@ -264,15 +263,13 @@ impl StoreInner {
 
     /// Finds where the values of the frames are, and of what types they are; each function once.
     fn look_up_frames(&self, found: &[Found]) -> Result<HashMap<InstanceId, Known>> {
-        let mut wanted: BTreeMap<(InstanceId, DefinedFuncIndex), (Vec<u32>, Vec<u32>)> =
+        let mut wanted: BTreeMap<(InstanceId, DefinedFuncIndex), (Vec<CodeUnit>, Vec<CodeOffset>)> =
             BTreeMap::new();
         for at in found {
             let (units, offsets) = wanted.entry((at.instance, at.defined)).or_default();
             match &at.kind {
                 Kind::Interpreted { unit, .. } => units.push(*unit),
-                Kind::Compiled { .. } => {
-                    offsets.extend(at.point().map(|point| point.offset.as_u32()))
-                }
+                Kind::Compiled { .. } => offsets.extend(at.point().map(|point| point.offset)),
             }
         }
         let mut known: HashMap<InstanceId, Known> = HashMap::new();
@@ -288,11 +285,11 @@ impl StoreInner {
             offsets.sort_unstable();
             offsets.dedup();
             let offsets: Vec<(u32, usize)> =
-                offsets.into_iter().map(|at| (at, usize::MAX)).collect();
+                offsets.into_iter().map(|at| (at.as_u32(), usize::MAX)).collect();
             let operands = Operands::new(&module.decoded, self.engine().settings().features)?;
             let known = known.entry(instance).or_default();
             for types in operands.at(defined, &offsets)? {
-                known.types.insert((defined, types.offset), types);
+                known.types.insert((defined, CodeOffset::from_u32(types.offset)), types);
             }
             for map in maps {
                 known.maps.insert((defined, map.unit, map.point.after), map);
@@ -326,7 +323,7 @@ impl StoreInner {
         let module = &self.instances[at.instance].module;
         let info = module.decoded.info();
         let point = at.point().ok_or_else(unknown)?;
-        let offset = point.offset.as_u32();
+        let offset = point.offset;
         let types = known.types.get(&(at.defined, offset)).ok_or_else(unknown)?;
         let (stack, kind) = match point.before {
             true => (&types.before[..], At::Before),
@@ -369,13 +366,13 @@ impl StoreInner {
         }
         let func =
             Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
-        Ok(FrameState { func, offset, at: kind, locals, operands, caught })
+        Ok(FrameState { func, offset: offset.as_u32(), at: kind, locals, operands, caught })
     }
 
     fn capture_interpreted(
         &self,
         at: &Found,
-        (fp, unit, waits): (*const u64, u32, bool),
+        (fp, unit, waits): (*const u64, CodeUnit, bool),
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
@@ -424,7 +421,7 @@ impl StoreInner {
         let func =
             Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
         let offset = map.point.offset;
-        Ok(FrameState { func, offset, at: kind, locals: values, operands, caught })
+        Ok(FrameState { func, offset: offset.as_u32(), at: kind, locals: values, operands, caught })
     }
 
     /// A value of a compiled frame, at a place counted from its frame pointer.
