@@ -403,7 +403,7 @@ impl<T: Embedder> StoreData<T> {
     pub fn call_values(
         &mut self,
         callable: Callable,
-        params: impl IntoIterator<Item = Val>,
+        params: impl Iterator<Item = Val> + Clone,
         results: impl FnMut(usize, Val),
     ) -> Result<()> {
         let ty = self.inner.type_of(callable).clone();
