@@ -58,7 +58,7 @@ impl Memory {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
         let memory = &store.0.inner.memories[self.index];
-        MemoryType { min: memory.pages(), ..memory.ty }
+        MemoryType { min: memory.pages(), ..memory.ty() }
     }
 
     /// Its size in pages.

@@ -36,7 +36,7 @@ impl Table {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
         let table = &store.0.inner.tables[self.index];
-        TableType { min: table.len() as u64, ..table.ty }
+        TableType { min: table.len() as u64, ..table.ty() }
     }
 
     /// How many elements it has.
@@ -80,7 +80,7 @@ impl Table {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
-        let ty = inner.tables[self.index].ty;
+        let ty = inner.tables[self.index].ty();
         let init = inner.element(&ty, &init.into())?;
         let table = &mut inner.tables[self.index];
         let new = table.grow(delta, limiter)?;

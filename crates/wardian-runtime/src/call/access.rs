@@ -81,7 +81,7 @@ impl StoreInner {
         instance: InstanceId,
         memory: MemoryIndex,
     ) -> Option<(DataAddr, usize)> {
-        match self.instances.get(instance)?.memories.get(memory)? {
+        match self.instances.get(instance)?.memories().get(memory)? {
             MemoryRef::Own(own) => {
                 let memory = &self.memories[*own];
                 Some((DataAddr::of(memory.base()), memory.len()))

@@ -163,7 +163,7 @@ builtins! { other:
 
     /// Called in place of functions of a closed instance.
     fn closed(store, instance) {
-        let code = store.instances[instance].closed.unwrap_or_default();
+        let code = store.instances[instance].closed().unwrap_or_default();
         Err(Error::new(ErrorKind::Closed(code)))
     }
 
@@ -210,7 +210,7 @@ builtins! { other:
     }
 
     fn throw(store, instance, tag: TagIndex, slots) {
-        let module = &store.instances[instance].module;
+        let module = store.instances[instance].module();
         let len = module.decoded.info().tag_type(tag).param_slots();
         // SAFETY: guests pass as many slots as the tag says.
         let values = unsafe { std::slice::from_raw_parts(slots as *const u64, len) };
@@ -257,12 +257,12 @@ builtins! { safepoint:
     }
 
     fn data_drop(store, instance, segment: DataIndex) {
-        store.instances[instance].dropped_data[segment] = true;
+        store.instances[instance].segments_mut().drop_data(segment);
         Ok(0)
     }
 
     fn table_grow(store, instance, table: TableIndex, delta, init) {
-        let table = store.instances[instance].tables[table];
+        let table = store.instances[instance].tables()[table];
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { store.running_limiter() };
         let Some(new) = store.tables[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
@@ -272,7 +272,7 @@ builtins! { safepoint:
     }
 
     fn table_copy(store, instance, to_table: TableIndex, from_table: TableIndex, to, from, len) {
-        let tables = &store.instances[instance].tables;
+        let tables = store.instances[instance].tables();
         let (to_table, from_table) = (tables[to_table], tables[from_table]);
         let source = elements(store.tables[from_table].len(), from, len)?;
         let target = elements(store.tables[to_table].len(), to, len)?;
@@ -282,7 +282,7 @@ builtins! { safepoint:
     }
 
     fn table_fill(store, instance, table: TableIndex, to, element, len) {
-        let table = store.instances[instance].tables[table];
+        let table = store.instances[instance].tables()[table];
         let range = elements(store.tables[table].len(), to, len)?;
         store.fill_elements(table, range, element);
         Ok(0)
@@ -294,7 +294,7 @@ builtins! { safepoint:
     }
 
     fn elem_drop(store, instance, segment: ElemIndex) {
-        store.instances[instance].dropped_elements[segment] = true;
+        store.instances[instance].segments_mut().drop_elements(segment);
         Ok(0)
     }
 
@@ -390,7 +390,7 @@ pub(crate) struct Range {
 impl StoreInner {
     /// Base address and length of a memory, and whether it is shared.
     fn bounds(&mut self, instance: InstanceId, memory: MemoryIndex) -> (*mut u8, usize, bool) {
-        match &self.instances[instance].memories[memory] {
+        match &self.instances[instance].memories()[memory] {
             MemoryRef::Own(own) => {
                 let memory = &self.memories[*own];
                 (memory.base(), memory.len(), false)
@@ -424,7 +424,7 @@ impl StoreInner {
     ) -> Result<u64> {
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
-        let before = match &self.instances[instance].memories[memory] {
+        let before = match &self.instances[instance].memories()[memory] {
             MemoryRef::Own(own) => {
                 let ctx = self.ctx();
                 // SAFETY: the context is valid as long as the store.
@@ -510,8 +510,8 @@ impl StoreInner {
         whole: bool,
     ) -> Result<()> {
         let data = &self.instances[instance];
-        let module = data.module.clone();
-        let bytes: &[u8] = match data.dropped_data[segment] {
+        let module = data.module().clone();
+        let bytes: &[u8] = match data.segments().has_dropped_data(segment) {
             true => &[],
             false => {
                 let range = module.decoded.info().data[segment].range.clone();
@@ -529,8 +529,8 @@ impl StoreInner {
         } else {
             self.copy(to, from)?;
         }
-        if let MemoryRef::Own(own) = self.instances[instance].memories[memory] {
-            self.memories[own].pristine = false;
+        if let MemoryRef::Own(own) = self.instances[instance].memories()[memory] {
+            self.memories[own].set_written();
         }
         Ok(())
     }
@@ -545,11 +545,11 @@ impl StoreInner {
         whole: bool,
     ) -> Result<()> {
         let data = &self.instances[instance];
-        let table = data.tables[table];
-        let module = data.module.clone();
+        let table = data.tables()[table];
+        let module = data.module().clone();
         let info: &ModuleInfo = module.decoded.info();
         let items = &info.elements[segment].items;
-        let count = if data.dropped_elements[segment] { 0 } else { items.len() };
+        let count = if data.segments().has_dropped_elements(segment) { 0 } else { items.len() };
         let source = elements(count, from, len)?;
         let target = elements(self.tables[table].len(), to, len)?;
         for (source, target) in source.zip(target) {

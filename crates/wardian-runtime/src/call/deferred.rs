@@ -33,7 +33,7 @@ impl StoreInner {
         let Some(shared) = self.closings.shared().cloned() else { return };
         let data = &self.instances[instance];
         let mut callees = BTreeSet::new();
-        for import in &data.imports {
+        for import in data.imports() {
             if let ImportedFunc::Func(func) = import
                 && let FuncKind::Wasm { instance: callee, .. } = *self.funcs.kind(*func)
             {
@@ -42,13 +42,13 @@ impl StoreInner {
         }
         // Through a table each of those that have it may call what any other put there.
         let earlier = self.instances.enumerated().take(instance.index());
-        let tables = data.tables.as_slice();
+        let tables = data.tables().as_slice();
         let shares =
-            earlier.filter(|(_, other)| other.tables.iter().any(|table| tables.contains(table)));
+            earlier.filter(|(_, other)| other.tables().iter().any(|table| tables.contains(table)));
         let shares: Vec<InstanceId> = shares.map(|(other, _)| other).collect();
         callees.extend(&shares);
         let callees: Vec<InstanceId> = callees.into_iter().filter(|c| *c != instance).collect();
-        shared.link(data.vm.address(), &callees, shares);
+        shared.link(data.vm().address(), &callees, shares);
     }
 
     /// What an instance shares with those who close it, made on first need.
@@ -56,14 +56,14 @@ impl StoreInner {
         let shared = self.shared();
         let store = self.id();
         let data = &mut self.instances[instance];
-        let name = data.name.as_deref().or_else(|| data.module.decoded.name());
-        let new = || {
-            Arc::new(CloseState::new(
-                shared,
-                Closing { store, index: instance, name: name.map(str::to_owned) },
-            ))
-        };
-        data.state.get_or_insert_with(new).clone()
+        if let Some(known) = data.close_state() {
+            return known.clone();
+        }
+        let name = data.name().map(str::to_owned);
+        let state = CloseState::new(shared, Closing { store, index: instance, name });
+        let state = Arc::new(state);
+        data.set_close_state(state.clone());
+        state
     }
 
     /// Adds those who want to know when an instance is closed.
@@ -92,7 +92,7 @@ impl StoreInner {
         // the deferred work.
         self.interrupter().acknowledge(reason::CLOSED);
         self.run_deferred();
-        let code = |i: InstanceId| self.instances[i].closed.filter(|_| self.takes_part(i));
+        let code = |i: InstanceId| self.instances[i].closed().filter(|_| self.takes_part(i));
         if let Some(code) = self.instances.indices().find_map(code) {
             self.interrupter().close(code);
         }
@@ -105,7 +105,7 @@ impl StoreInner {
         let entered = unsafe { activation::contexts((*self.ctx()).activation) };
         let Some(mut at) = entered.clone().next() else { return false };
         let data = &self.instances[instance];
-        if entered.clone().any(|context| context == data.vm.address()) {
+        if entered.clone().any(|context| context == data.vm().address()) {
             return true;
         }
         // Frames of the module, in a call that entered another instance, belong to this instance if the entered
@@ -116,7 +116,7 @@ impl StoreInner {
         let reaching_this = reaching(instance);
         let kin = self.instances.enumerated();
         let kin =
-            kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(&other.module, &data.module));
+            kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(other.module(), data.module()));
         // Only needed if there are frames of the module, and long to find if it has many instances.
         let reaching_kin =
             LazyCell::new(|| kin.flat_map(|(i, _)| reaching(i)).collect::<HashSet<_>>());
@@ -129,7 +129,7 @@ impl StoreInner {
         frames.any(|step| match step {
             Step::Frame(pc) => {
                 let found = self.engine().code().locate(pc);
-                found.is_some_and(|l| Arc::ptr_eq(&l.module, &data.module)) && can_be_here(at)
+                found.is_some_and(|l| Arc::ptr_eq(&l.module, data.module())) && can_be_here(at)
             }
             Step::Host => {
                 at = outer.next().unwrap_or(at);
@@ -141,13 +141,13 @@ impl StoreInner {
     /// Makes calls of a closed instance's functions lead to an error.
     fn mark_closed(&mut self, instance: InstanceId, code: u32) {
         let data = &mut self.instances[instance];
-        if data.closed.is_some() {
+        if data.closed().is_some() {
             return;
         }
-        data.closed = Some(code);
+        data.set_closed(Some(code));
         self.closings.count_closed();
         let data = &self.instances[instance];
-        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
+        for defined in 0..data.module().decoded.info().bodies.len() as u32 {
             // What nobody has called yet finds out when somebody does.
             if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
                 self.relink(instance, DefinedFuncIndex::from_u32(defined));
@@ -159,12 +159,12 @@ impl StoreInner {
     /// Makes calls of an instance's functions, which was closed, possible again.
     pub(crate) fn mark_open(&mut self, instance: InstanceId) {
         let data = &mut self.instances[instance];
-        if data.closed.take().is_none() {
+        if data.set_closed(None).is_none() {
             return;
         }
         self.closings.count_opened();
         let data = &self.instances[instance];
-        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
+        for defined in 0..data.module().decoded.info().bodies.len() as u32 {
             if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
                 self.relink(instance, DefinedFuncIndex::from_u32(defined));
             }
@@ -211,7 +211,7 @@ impl StoreInner {
 
     /// Notifies those that asked to know when the store is dropped, and with it its instances.
     pub(crate) fn notify_of_going(&self) {
-        for state in self.instances.iter().filter_map(|i| i.state.as_ref()) {
+        for state in self.instances.iter().filter_map(|i| i.close_state()) {
             state.begin(0);
         }
     }

@@ -252,15 +252,15 @@ impl Run {
             let Callee { instance, defined } = call.callee;
             let inner = self.inner();
             let data = &(&(*inner).instances)[instance];
-            let (vmctx, variant) = (data.vm.address(), data.variant);
-            if let Some(code) = data.closed {
+            let (vmctx, variant) = (data.vm().address(), data.variant());
+            if let Some(code) = data.closed() {
                 return self.failed(Error::new(ErrorKind::Closed(code)));
             }
-            if data.module.compiled(variant, defined).is_some() && !self.must_interpret(&call) {
+            if data.module().compiled(variant, defined).is_some() && !self.must_interpret(&call) {
                 return self.call_compiled(call, vmctx);
             }
             let hook = (*inner).active_hook(instance, defined);
-            let code = match data.module.interpreted(defined) {
+            let code = match data.module().interpreted(defined) {
                 Ok(code) => code,
                 Err(error) => return self.failed(error),
             };
@@ -315,7 +315,7 @@ impl Run {
                 return self.failed(error);
             }
             let (_, code, _) = (*inner).code_of(instance, defined);
-            let module = (&(*inner).instances)[instance].module.clone();
+            let module = (&(*inner).instances)[instance].module().clone();
             let entry = match module.entry_trampoline(defined) {
                 Ok(entry) => entry,
                 Err(error) => return self.failed(error),
@@ -553,7 +553,7 @@ impl Run {
             match kind {
                 FuncKind::Host(_) => self.call_host((*func).ctx.word(0), slots, previous),
                 FuncKind::Wasm { instance, func } => {
-                    let module = &(&(*inner).instances)[instance].module;
+                    let module = &(&(*inner).instances)[instance].module();
                     let defined = module.decoded.info().defined_function(func);
                     let defined = defined.expect("a function of an instance has a body");
                     let callee = Callee { instance, defined };

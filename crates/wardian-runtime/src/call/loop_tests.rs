@@ -234,7 +234,7 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     let instance = store.instantiate(&module, Imports::default(), &Options::default()).unwrap();
     let inner = &mut store.inner;
     let data = &inner.instances[instance];
-    let (vmctx, variant) = (data.vm.address(), data.variant);
+    let (vmctx, variant) = (data.vm().address(), data.variant());
     let (info, bytes) = (module.decoded.info(), module.decoded.bytes());
     let begin = |at| {
         engine.compiler().unwrap().compile_loop(

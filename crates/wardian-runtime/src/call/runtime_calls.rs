@@ -48,8 +48,8 @@ impl StoreInner {
     ) -> Result<u64> {
         let word = self.target_of(instance, defined)?;
         let data = &mut self.instances[instance];
-        let at = data.module.layout.target(defined);
-        data.vm.write(at, word);
+        let at = data.module().layout.target(defined);
+        data.vm_mut().write(at, word);
         Ok(word)
     }
 
@@ -60,15 +60,15 @@ impl StoreInner {
         import: FuncIndex,
     ) -> Result<u64> {
         let data = &self.instances[instance];
-        let word = match &data.imports[import] {
+        let word = match &data.imports()[import] {
             ImportedFunc::Host(def) => host_target(def.ty.buffer_slots()),
             ImportedFunc::Func(func) => self.target_of_func(*func)?,
         };
         let data = &mut self.instances[instance];
-        let at = data.module.layout.import(import);
+        let at = data.module().layout.import(import);
         let mut record = data.import(import);
         record.target = word;
-        data.vm.write(at, record);
+        data.vm_mut().write(at, record);
         Ok(word)
     }
 
@@ -91,7 +91,7 @@ impl StoreInner {
             FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
             FuncKind::Wasm { instance, func } => {
                 let (instance, func) = (*instance, *func);
-                let info = self.instances[instance].module.decoded.info();
+                let info = self.instances[instance].module().decoded.info();
                 let defined = info.defined_function(func);
                 self.target_of(instance, defined.expect("a function of an instance has a body"))
             }
@@ -100,15 +100,15 @@ impl StoreInner {
 
     fn target_of(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<u64> {
         let data = &self.instances[instance];
-        let is_compiled = data.module.compiled(data.variant, defined).is_some();
+        let is_compiled = data.module().compiled(data.variant(), defined).is_some();
         if is_compiled {
             self.install(instance, defined)?;
         }
         let data = &self.instances[instance];
-        if is_compiled || data.closed.is_some() || self.active_hook(instance, defined).is_some() {
+        if is_compiled || data.closed().is_some() || self.active_hook(instance, defined).is_some() {
             return Ok(Callee { instance, defined }.target());
         }
-        let code = data.module.interpreted(defined)?;
+        let code = data.module().interpreted(defined)?;
         Ok(std::ptr::from_ref(code.function()) as u64 | target::INTERPRETED)
     }
 
@@ -122,7 +122,7 @@ impl StoreInner {
         if data.plain(defined).is_some() {
             return Ok(());
         }
-        let (module, variant) = (data.module.clone(), data.variant);
+        let (module, variant) = (data.module().clone(), data.variant());
         self.link_callees(instance, defined)?;
         let hook = self.hook(instance, defined);
         if hook.is_some() {
@@ -170,7 +170,7 @@ impl StoreInner {
             (&*function, CallerLink::from_word(*fp.offset(frame::PREVIOUS)))
         };
         let data = &self.instances[instance];
-        let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
+        let (module, variant, defined) = (data.module().clone(), data.variant(), function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
         let config = self.engine().settings();
         let stressed = config.gc_stress_at_safepoints;
@@ -222,16 +222,16 @@ impl StoreInner {
 
     /// Puts in place what the compiled code of a function of the instance calls.
     fn link_callees(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<()> {
-        let module = self.instances[instance].module.clone();
+        let module = self.instances[instance].module().clone();
         for callee in module.callees(defined).iter().copied() {
             let at = module.layout.entry(callee);
-            if self.instances[instance].vm.read::<CodeAddr>(at).is_null() {
+            if self.instances[instance].vm().read::<CodeAddr>(at).is_null() {
                 let in_memory =
                     wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
                 wardian_vm::make_interpreted_entry(callee, false, in_memory)
                     .map_err(no_code_memory)?;
                 let (own, _, _) = self.code_of(instance, callee);
-                self.instances[instance].vm.write(at, own);
+                self.instances[instance].vm_mut().write(at, own);
             }
         }
         Ok(())
@@ -241,12 +241,12 @@ impl StoreInner {
     pub(crate) fn prepare(&mut self, instance: InstanceId, position: u32) -> Result<()> {
         let (defined, noted) = (position / 2, u64::from(position % 2));
         let data = &self.instances[instance];
-        let ty = data.module.decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
-        let signature = data.module.signature_of(DefinedFuncIndex::from_u32(defined));
+        let ty = data.module().decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
+        let signature = data.module().signature_of(DefinedFuncIndex::from_u32(defined));
         let trampoline = self.engine().interpreted_trampoline(signature)?;
         let record = InterpretedFunc {
             store: self.ctx(),
-            vmctx: data.vm.address(),
+            vmctx: data.vm().address(),
             defined: defined.into(),
             noted,
             param_slots: ty.param_slots() as u32,
@@ -254,10 +254,8 @@ impl StoreInner {
             stub: segment::interpreted_stub(),
             trampoline,
         };
-        let record = self.funcs.interpreted.push(record);
-        if let Some(table) = &mut self.instances[instance].interpreted {
-            table.write(position * size_of::<usize>() as u32, record.as_ptr());
-        }
+        let record = self.funcs.add_interpreted(record);
+        self.instances[instance].set_interpreted(position as usize, record);
         Ok(())
     }
 
@@ -287,7 +285,7 @@ impl StoreInner {
         let Some(instance) = self.instance_at(vmctx) else {
             return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
         };
-        let module = &self.instances[instance].module;
+        let module = self.instances[instance].module();
         let results = module.decoded.info().defined_type(defined).results();
         let ty = FuncType::new([ValType::I64], results.to_vec());
         let signature = self.engine().signatures().get(&ty)?;
@@ -303,7 +301,7 @@ impl StoreInner {
         defined: DefinedFuncIndex,
     ) -> Result<CodeAddr> {
         match self.instance_at(vmctx) {
-            Some(instance) => Ok(self.instances[instance].module.entry_trampoline(defined)?),
+            Some(instance) => Ok(self.instances[instance].module().entry_trampoline(defined)?),
             None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),
         }
     }

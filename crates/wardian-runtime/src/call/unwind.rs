@@ -156,7 +156,7 @@ impl StoreInner {
             }
         };
         let handlers = code.around(pc.before())?.code.handlers_at(pc)?;
-        let tags = &self.instances[self.instance_at(vmctx)?].tags;
+        let tags = self.instances[self.instance_at(vmctx)?].tags();
         let handler = handlers.find(|index| tags.get(index) == Some(&tag))?;
         Some(Landing::Compiled { handler })
     }
@@ -178,12 +178,12 @@ impl StoreInner {
             )
         };
         let data = &self.instances[self.instance_at(vmctx)?];
-        let code = data.module.interpreted(function.defined).ok()?;
+        let code = data.module().interpreted(function.defined).ok()?;
         // Behind the call, but for a frame that has not begun.
         let call = if ip == code.start() { ip } else { ip.before() };
-        let handler = code
-            .handlers_at(call)
-            .find(|handler| handler.tag.is_none_or(|wanted| data.tags.get(wanted) == Some(&tag)))?;
+        let handler = code.handlers_at(call).find(|handler| {
+            handler.tag.is_none_or(|wanted| data.tags().get(wanted) == Some(&tag))
+        })?;
         let ip = code.address_of(handler.target);
         Some(Landing::Interpreted { handler: *handler, ip })
     }

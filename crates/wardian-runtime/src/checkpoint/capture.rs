@@ -99,7 +99,7 @@ impl StoreInner {
     }
 
     fn has_shared_memory(&self) -> bool {
-        let mut memories = self.instances.iter().flat_map(|instance| &instance.memories);
+        let mut memories = self.instances.iter().flat_map(|instance| instance.memories());
         memories.any(|memory| matches!(memory, MemoryRef::Shared(_)))
     }
 
@@ -107,8 +107,8 @@ impl StoreInner {
     fn modules(&self) -> Vec<Arc<ModuleInner>> {
         let mut modules: Vec<Arc<ModuleInner>> = Vec::new();
         for instance in &self.instances {
-            if !modules.iter().any(|module| Arc::ptr_eq(module, &instance.module)) {
-                modules.push(instance.module.clone());
+            if !modules.iter().any(|module| Arc::ptr_eq(module, instance.module())) {
+                modules.push(instance.module().clone());
             }
         }
         modules
@@ -121,24 +121,24 @@ impl StoreInner {
     ) -> Result<Vec<InstanceState>> {
         let mut instances = Vec::with_capacity(self.instances.len());
         for (instance, data) in self.instances.iter().enumerate() {
-            let module = modules.iter().position(|module| Arc::ptr_eq(module, &data.module));
+            let module = modules.iter().position(|module| Arc::ptr_eq(module, data.module()));
             let mut elements = Vec::new();
-            for (segment, words) in (0..).zip(&data.elements) {
-                let Some(words) = words else { continue };
-                let info = data.module.decoded.info();
-                let ty = ValType::Ref(info.elements[ElemIndex::from_u32(segment)].element);
+            for (segment, words) in data.segments().all_objects() {
+                let info = data.module().decoded.info();
+                let ty = ValType::Ref(info.elements[segment].element);
                 // SAFETY: they were evaluated as elements of this type, and are held as such.
                 let values = unsafe { self.values(writer, ty, words)? };
-                elements.push((segment, values));
+                elements.push((segment.as_u32(), values));
             }
+            let dropped = data.segments().dropped();
             instances.push(InstanceState {
                 module: module.expect("it is among them") as u32,
-                name: data.name.clone(),
+                name: data.given_name().map(str::to_owned),
                 imports: writer.graph.imports[InstanceId::from_usize(instance)].clone(),
-                dropped_elements: set_positions(&data.dropped_elements),
-                dropped_data: set_positions(&data.dropped_data),
+                dropped_elements: dropped.elements(),
+                dropped_data: dropped.data(),
                 elements,
-                closed: data.exit_code().or(data.closed),
+                closed: data.exit_code().or(data.closed()),
             });
         }
         Ok(instances)
@@ -161,7 +161,7 @@ impl StoreInner {
         let mut tables = Vec::new();
         for (table, item) in self.tables.iter().zip(writer.graph.tables.clone()) {
             let Some(item) = item else { continue };
-            let ty = ValType::Ref(table.ty.element);
+            let ty = ValType::Ref(table.ty().element);
             let elements = table.elements();
             let mut runs = Vec::new();
             let mut at = 0;
@@ -213,8 +213,4 @@ impl StoreInner {
             })
             .unzip()
     }
-}
-
-fn set_positions<I: Index>(flags: &IndexVec<I, bool>) -> Vec<u32> {
-    flags.enumerated().filter(|(_, set)| **set).map(|(at, _)| at.index() as u32).collect()
 }

@@ -136,14 +136,14 @@ impl Parent<'_> {
         let data = &self.store.instances[self.instance];
         let store = child.inner.id();
         let found = match item {
-            ItemIndex::Func(index) => match &data.imports[index] {
+            ItemIndex::Func(index) => match &data.imports()[index] {
                 ImportedFunc::Host(def) => return Ok(Definition::Host(def.clone())),
                 ImportedFunc::Func(func) => {
                     let func = *func;
                     Extern::Func(Func { store, index: self.host_func(child, func)? })
                 }
             },
-            ItemIndex::Memory(index) => match &data.memories[index] {
+            ItemIndex::Memory(index) => match &data.memories()[index] {
                 MemoryRef::Own(own) => {
                     let own = *own;
                     Extern::Memory(store, self.memory(child, own)?)
@@ -151,11 +151,11 @@ impl Parent<'_> {
                 MemoryRef::Shared(_) => return Err(unusable("a memory is shared")),
             },
             ItemIndex::Table(index) => {
-                let table = data.tables[index];
+                let table = data.tables()[index];
                 Extern::Table(store, self.table(child, table)?)
             }
             ItemIndex::Tag(index) => {
-                let tag = data.tags[index];
+                let tag = data.tags()[index];
                 Extern::Tag(Tag { store, index: self.tag(child, tag)? })
             }
             ItemIndex::Global(index) => Extern::Global(self.global(child, index)?),
@@ -184,12 +184,12 @@ impl Parent<'_> {
             return Ok(*known);
         }
         let data = &self.store.memories[memory];
-        let (ty, pages) = (data.ty, data.pages());
+        let (ty, pages) = (data.ty(), data.pages());
         let (inner, limiter) = child.split();
         // With the size of now, which the importing instances rely on.
         let sized = wardian_types::MemoryType { min: pages, ..ty };
         let made = inner.add_memory(&sized, Source::Engine(None), None, limiter)?;
-        inner.memories[made].ty = ty;
+        inner.memories[made].set_type(ty);
         self.made.memories.insert(memory, made);
         Ok(made)
     }
@@ -199,11 +199,11 @@ impl Parent<'_> {
             return Ok(*known);
         }
         let data = &self.store.tables[table];
-        let (ty, len) = (data.ty, data.len() as u64);
+        let (ty, len) = (data.ty(), data.len() as u64);
         let (inner, limiter) = child.split();
         let sized = wardian_types::TableType { min: len, ..ty };
         let made = inner.add_table(&sized, None, limiter)?;
-        inner.tables[made].ty = ty;
+        inner.tables[made].set_type(ty);
         self.made.tables.insert(table, made);
         Ok(made)
     }
@@ -276,7 +276,7 @@ impl Kin {
     /// The child's memory for one of the parent's.
     pub fn memory(&self, child: &StoreInner, memory: MemoryId) -> Result<MemoryId> {
         let item = known(&self.0.memories, memory, "memory")?;
-        match &child.instances[item.instance()].memories[item.index::<MemoryIndex>()] {
+        match &child.instances[item.instance()].memories()[item.index::<MemoryIndex>()] {
             MemoryRef::Own(own) => Ok(*own),
             MemoryRef::Shared(_) => Err(Kin::newer("memory")),
         }
@@ -285,7 +285,7 @@ impl Kin {
     /// The child's table for one of the parent's.
     pub fn table(&self, child: &StoreInner, table: TableId) -> Result<TableId> {
         let item = known(&self.0.tables, table, "table")?;
-        Ok(child.instances[item.instance()].tables[item.index::<TableIndex>()])
+        Ok(child.instances[item.instance()].tables()[item.index::<TableIndex>()])
     }
 
     /// The child's tag for one of the parent's.

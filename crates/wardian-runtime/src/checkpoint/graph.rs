@@ -49,11 +49,11 @@ impl Graph {
 
     fn add(&mut self, store: &StoreInner, instance: InstanceId) {
         let data = &store.instances[instance];
-        let info = data.module.decoded.info();
+        let info = data.module().decoded.info();
         let imports = info.imports.iter().map(|import| self.import(store, instance, import.item));
         let imports = imports.collect();
         self.imports.push(imports);
-        for (index, memory) in data.memories.enumerated() {
+        for (index, memory) in data.memories().enumerated() {
             let item = Item::new(instance, index);
             match memory {
                 MemoryRef::Own(own) => {
@@ -66,10 +66,10 @@ impl Graph {
                 }
             }
         }
-        for (index, table) in data.tables.enumerated() {
+        for (index, table) in data.tables().enumerated() {
             self.tables[*table].get_or_insert(Item::new(instance, index));
         }
-        for (index, tag) in data.tags.enumerated() {
+        for (index, tag) in data.tags().enumerated() {
             self.tags[*tag].get_or_insert(Item::new(instance, index));
         }
         for index in info.globals.indices().skip(info.imported_globals as usize) {
@@ -83,7 +83,7 @@ impl Graph {
     fn import(&mut self, store: &StoreInner, instance: InstanceId, item: ItemIndex) -> ImportState {
         let data = &store.instances[instance];
         let known = match item {
-            ItemIndex::Func(index) => match &data.imports[index] {
+            ItemIndex::Func(index) => match &data.imports()[index] {
                 ImportedFunc::Host(def) => {
                     self.hosts
                         .entry(Arc::as_ptr(def) as usize)
@@ -99,12 +99,12 @@ impl Graph {
                     }
                 },
             },
-            ItemIndex::Memory(index) => match &data.memories[index] {
+            ItemIndex::Memory(index) => match &data.memories()[index] {
                 MemoryRef::Own(own) => self.memories[*own],
                 MemoryRef::Shared(memory) => self.shared_item(memory),
             },
-            ItemIndex::Table(index) => self.tables[data.tables[index]],
-            ItemIndex::Tag(index) => self.tags[data.tags[index]],
+            ItemIndex::Table(index) => self.tables[data.tables()[index]],
+            ItemIndex::Tag(index) => self.tags[data.tags()[index]],
             ItemIndex::Global(index) => {
                 let at = data.global(index).0.as_ptr() as usize;
                 let known = self.globals.get(&at).copied();

@@ -178,7 +178,7 @@ impl StoreInner {
         for ((instance, func), points) in points {
             let data = self.instances.get(instance);
             let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
-            let info = data.module.decoded.info();
+            let info = data.module().decoded.info();
             let defined = info
                 .defined_function(func)
                 .filter(|defined| defined.index() < info.bodies.len())
@@ -192,18 +192,18 @@ impl StoreInner {
                 offsets.into_iter().map(|(at, most)| (at.as_u32(), most)).collect();
             let operands = match last.take() {
                 Some((of, operands)) if of == instance => operands,
-                _ => Operands::new(&data.module.decoded, self.engine().settings().features)?,
+                _ => Operands::new(&data.module().decoded, self.engine().settings().features)?,
             };
             let types = operands.at(defined, &offsets)?;
             let types: HashMap<CodeOffset, OperatorTypes> =
                 types.into_iter().map(|t| (CodeOffset::from_u32(t.offset), t)).collect();
             let points: Vec<Point> =
                 points.into_keys().filter(|point| types.contains_key(&point.offset)).collect();
-            let maps = data.module.frame_maps(defined, Wanted::Points(&points))?;
+            let maps = data.module().frame_maps(defined, Wanted::Points(&points))?;
             let known = Known {
                 maps: maps.into_iter().map(|map| (map.point, map)).collect(),
                 types,
-                locals: data.module.all_local_types(defined),
+                locals: data.module().all_local_types(defined),
             };
             all.insert((instance, func), known);
             last = Some((instance, operands));
@@ -219,7 +219,7 @@ impl StoreInner {
         callee: Option<&Callee<'_>>,
         values: &ValueReader,
     ) -> Result<(Image, Results)> {
-        let module = self.instances[state.func.instance()].module.clone();
+        let module = self.instances[state.func.instance()].module().clone();
         let info = module.decoded.info();
         let point = Point { offset: state.operator(), after: state.at != At::Before };
         let no_point = || {
@@ -359,7 +359,7 @@ impl StoreInner {
                 }
                 let fp = slots.add((*function).param_slots as usize);
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
-                let vmctx = self.instances[image.instance].vm.address();
+                let vmctx = self.instances[image.instance].vm().address();
                 if let Some(hook) = self.active_hook(image.instance, image.defined) {
                     listened.push(ResumedCall { hook, caller, frame: StackAddr::of(fp) });
                     previous = previous.listened();
@@ -375,7 +375,7 @@ impl StoreInner {
             }
             boundary.write(Boundary::of_embedder(images.result_slots));
             let root = &images.frames[0];
-            let root = self.instances[root.instance].vm.address();
+            let root = self.instances[root.instance].vm().address();
             let (fp, end) = innermost;
             let end = end.max(StackAddr::of(slots).above(8 * images.pending_slots));
             if end > limit {

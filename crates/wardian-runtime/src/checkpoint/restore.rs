@@ -364,7 +364,7 @@ impl StoreInner {
         if call.values.exceptions.iter().any(|handle| self.exceptions.get(*handle).is_none()) {
             return Err(unusable("an exception that the guest holds is gone: the store was reset"));
         }
-        let closed = call.images.instances().find_map(|i| self.instances[i].closed);
+        let closed = call.images.instances().find_map(|i| self.instances[i].closed());
         closed.map_or(Ok(()), |code| Err(Error::new(ErrorKind::Closed(code))))
     }
 
@@ -376,10 +376,10 @@ impl StoreInner {
     ) -> Result<RestoredPending> {
         let missing = || unusable(format!("there is no host function {:?}", state.func));
         let data = self.instances.get(state.func.instance()).ok_or_else(missing)?;
-        let module = data.module.clone();
+        let module = data.module().clone();
         let import = module.decoded.func_import(state.func.index()).ok_or_else(missing)?;
         let record = data.import(FuncIndex::from_u32(state.func.index));
-        let vmctx = data.vm.address();
+        let vmctx = data.vm().address();
         let func = self.instance_func(state.func.instance(), state.func.index());
         if !matches!(*self.funcs.kind(func), FuncKind::Host(_)) {
             return Err(unusable(format!(

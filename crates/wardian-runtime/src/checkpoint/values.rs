@@ -298,7 +298,7 @@ pub(super) fn func_of(store: &mut StoreInner, item: Item) -> Result<FuncId> {
     let functions = store
         .instances
         .get(InstanceId::from_usize(item.instance as usize))
-        .map_or(0, |data| data.module.decoded.info().functions.len());
+        .map_or(0, |data| data.module().decoded.info().functions.len());
     if item.index as usize >= functions {
         return Err(unusable(format!("there is no function {item:?}")));
     }

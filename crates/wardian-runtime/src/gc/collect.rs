@@ -134,20 +134,20 @@ impl StoreInner {
 
     fn mark_roots(&mut self, values: bool) {
         let tables = std::mem::take(&mut self.tables);
-        for table in tables.iter().filter(|table| !table.ty.element.is_func()) {
+        for table in tables.iter().filter(|table| !table.ty().element.is_func()) {
             table.elements().iter().for_each(|element| self.mark_word(*element));
         }
         self.tables = tables;
         let instances = std::mem::take(&mut self.instances);
         for instance in &instances {
-            let count = instance.module.decoded.info().globals.len() as u32;
+            let count = instance.module().decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.content.is_ref() && !ty.content.is_func_ref() {
                     // SAFETY: globals live as long as the store.
                     self.mark_word(unsafe { at.read() });
                 }
             }
-            let elements = instance.elements.iter().flatten().flat_map(|all| all.iter());
+            let elements = instance.segments().all_objects().flat_map(|(_, all)| all);
             elements.for_each(|word| self.mark_word(*word));
         }
         self.instances = instances;

@@ -116,7 +116,7 @@ impl StoreInner {
         reference: u64,
         ty: TypeIndex,
     ) -> Result<bool> {
-        let module = &self.instances[instance].module;
+        let module = self.instances[instance].module();
         let number = module.signatures[ty];
         let declared = module.decoded.info().types.get(ty);
         let declared = declared.ok_or_else(|| Error::from(TrapCode::CastFailure))?;

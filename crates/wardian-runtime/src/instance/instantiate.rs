@@ -16,7 +16,7 @@ use crate::settings::EngineKind;
 use crate::store::block::Block;
 use crate::store::host::HostDef;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
-use crate::store::instance::{ImportedFunc, InstanceData, MemoryRef};
+use crate::store::instance::{ImportedFunc, InstanceData, Items, MemoryRef};
 use crate::value::SharedMemory;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -124,7 +124,7 @@ impl<T: Embedder> StoreData<T> {
             instance: options.name,
         });
         let instance = inner.allocate(module, imports, supplier, &mut limiter)?;
-        inner.instances[instance].name = options.name.map(str::to_owned);
+        inner.instances[instance].set_name(options.name.map(str::to_owned));
         inner.note_sampled_memory(instance);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, options.close_notifiers);
@@ -210,25 +210,9 @@ impl StoreInner {
 
         let variant = self.variant(module, &imports.memories);
         let interpreted = self.prepare_code(module, variant, &mut vm)?;
-        self.instances.push(InstanceData {
-            module: module.clone(),
-            name: None,
-            vm,
-            variant,
-            installed: Vec::new(),
-            interpreted,
-            listened: Box::default(),
-            closed: None,
-            state: None,
-            memories: imports.memories,
-            tables: imports.tables,
-            tags: imports.tags,
-            imports: imports.funcs,
-            funcs: IndexVec::new(),
-            dropped_elements: vec![false; info.elements.len()].into(),
-            elements: vec![None; info.elements.len()].into(),
-            dropped_data: vec![false; info.data.len()].into(),
-        });
+        let Imports { memories, tables, tags, funcs, .. } = imports;
+        let items = Items { memories, tables, tags, imports: funcs };
+        self.instances.push(InstanceData::new(module.clone(), vm, variant, interpreted, items));
         Ok(position)
     }
 
@@ -330,7 +314,7 @@ impl StoreInner {
         // Host functions get a record for this importer, so that they know who calls.
         let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
         let records: Vec<_> = defs.map(|def| self.record_for(def, caller)).collect();
-        let mut record = self.funcs.hosts.extend(records);
+        let mut record = self.funcs.add_hosts(records);
         for (index, import) in imports.funcs.enumerated() {
             let entry = if self.host_def(import).is_some() {
                 let ctx = VmCtxPtr::of(record.as_ptr());
@@ -447,7 +431,7 @@ impl StoreInner {
         instance: InstanceId,
         limiter: &mut Option<&mut dyn Limiter>,
     ) -> Result<()> {
-        let module = self.instances[instance].module.clone();
+        let module = self.instances[instance].module().clone();
         let info = module.decoded.info();
         let defined = info.globals.indices().skip(info.imported_globals as usize);
         for (index, init) in defined.zip(&info.global_inits) {
@@ -483,7 +467,7 @@ impl StoreInner {
                 continue;
             }
             let stop = self.stop_check();
-            let table = self.instances[instance].tables[index];
+            let table = self.instances[instance].tables()[index];
             for chunk in self.tables[table].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
                 if let Some(reason) = stop() {
                     return Err(Error::new(ErrorKind::Stopped(reason)));
@@ -502,7 +486,7 @@ impl StoreInner {
                 self.init_table(instance, *index, segment, [to, 0, len], true)?;
             }
             if elements.mode != SegmentMode::Passive {
-                self.instances[instance].dropped_elements[segment] = true;
+                self.instances[instance].segments_mut().drop_elements(segment);
             }
         }
         Ok(())
@@ -520,13 +504,13 @@ impl StoreInner {
                 let len = data.range.len() as u64;
                 self.init_memory(instance, *index, segment, [to, 0, len], true)?;
             }
-            self.instances[instance].dropped_data[segment] = true;
+            self.instances[instance].segments_mut().drop_data(segment);
         }
         Ok(())
     }
 
     fn has_custom_memory(&self, instance: InstanceId, memory: MemoryIndex) -> bool {
-        match self.instances[instance].memories[memory] {
+        match self.instances[instance].memories()[memory] {
             MemoryRef::Own(own) => self.memories[own].is_custom(),
             MemoryRef::Shared(_) => false,
         }

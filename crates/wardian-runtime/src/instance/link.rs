@@ -224,11 +224,11 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
         Extern::Table(_, table) => {
             let table = &store.tables[*table];
             let min = table.len() as u64;
-            ExternType::Table(TableType { min, ..table.ty })
+            ExternType::Table(TableType { min, ..table.ty() })
         }
         Extern::Memory(_, memory) => {
             let memory = &store.memories[*memory];
-            ExternType::Memory(MemoryType { min: memory.pages(), ..memory.ty })
+            ExternType::Memory(MemoryType { min: memory.pages(), ..memory.ty() })
         }
         Extern::SharedMemory(shared) => ExternType::Memory(shared.ty()),
         Extern::Global(global) => ExternType::Global(global.ty),

@@ -56,14 +56,14 @@ impl StoreInner {
         let table = &self.tables[table];
         let element = *table.elements().get(usize::try_from(index).ok()?)?;
         // SAFETY: elements come from guests or from `write_value`, and are of the table's type.
-        Some(unsafe { self.read_value(ValType::Ref(table.ty.element), &[element]) })
+        Some(unsafe { self.read_value(ValType::Ref(table.ty().element), &[element]) })
     }
 }
 
 impl StoreInner {
     /// Sets an element of a table to a value.
     pub fn table_set(&mut self, table: TableId, index: u64, value: &Val) -> Result<()> {
-        let ty = self.tables[table].ty;
+        let ty = self.tables[table].ty();
         let value = self.element(&ty, value)?;
         let elements = self.tables[table].elements_mut();
         let len = elements.len();

@@ -14,7 +14,7 @@ impl StoreInner {
     /// Notes the state of all instances.
     pub(crate) fn capture_state(&mut self) -> Result<StateCapture> {
         let shared = self.instances.iter().any(|instance| {
-            instance.memories.iter().any(|memory| matches!(memory, MemoryRef::Shared(_)))
+            instance.memories().iter().any(|memory| matches!(memory, MemoryRef::Shared(_)))
         });
         if shared {
             return Err(Error::usage(
@@ -35,7 +35,7 @@ impl StoreInner {
             dropped: self
                 .instances
                 .iter()
-                .map(|i| (i.dropped_elements.clone(), i.dropped_data.clone()))
+                .map(|instance| instance.segments().dropped().clone())
                 .collect(),
             memories: self.memories.iter_mut().map(|m| m.capture()).collect::<Result<_>>()?,
         })
@@ -45,7 +45,7 @@ impl StoreInner {
     fn mutable_globals(&mut self) -> Vec<NonNull<u64>> {
         let mut found: Vec<NonNull<u64>> = self.host_globals.addresses().collect();
         for instance in &self.instances {
-            let count = instance.module.decoded.info().globals.len() as u32;
+            let count = instance.module().decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.mutable {
                     found.push(at);
@@ -114,9 +114,8 @@ impl StoreInner {
         for (table, elements) in self.tables.iter_mut().zip(&state.tables) {
             table.restore(elements)?;
         }
-        for (instance, (elements, data)) in self.instances.iter_mut().zip(&state.dropped) {
-            instance.dropped_elements.clone_from(elements);
-            instance.dropped_data.clone_from(data);
+        for (instance, dropped) in self.instances.iter_mut().zip(&state.dropped) {
+            instance.segments_mut().set_dropped(dropped);
         }
         Ok(())
     }

@@ -252,7 +252,7 @@ impl StoreInner {
     pub fn func_type(&self, func: FuncId) -> &FuncType {
         match self.funcs.kind(func) {
             FuncKind::Wasm { instance, func } => {
-                self.instances[*instance].module.decoded.info().func_type(*func)
+                self.instances[*instance].module().decoded.info().func_type(*func)
             }
             FuncKind::Host(def) => &def.ty,
         }

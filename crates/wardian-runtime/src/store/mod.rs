@@ -22,6 +22,7 @@ pub mod owner;
 pub mod paused;
 pub(crate) mod pending;
 pub mod samples;
+pub(crate) mod segments;
 pub mod snapshot;
 pub mod state;
 pub(crate) mod stopping;

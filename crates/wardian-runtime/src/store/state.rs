@@ -1,10 +1,11 @@
 //! The state of all instances of a store at a moment.
 
+use super::segments::Dropped;
 use super::table::TableCapture;
 use crate::gc::timeline::HeapCapture;
 use crate::ids::InstanceId;
 use std::ptr::NonNull;
-use wardian_types::{DataIndex, ElemIndex, IndexVec};
+use wardian_types::IndexVec;
 use wardian_vm::memory::MemoryCapture;
 
 /// Memories, globals and tables of a store at a moment. What is made in the store later is not
@@ -34,6 +35,3 @@ impl StateCapture {
         globals.copied().chain(tables).chain(heap)
     }
 }
-
-/// Which element and data segments an instance has dropped.
-pub(crate) type Dropped = (IndexVec<ElemIndex, bool>, IndexVec<DataIndex, bool>);

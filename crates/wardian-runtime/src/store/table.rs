@@ -10,8 +10,7 @@ use wardian_vm::table::TableElements;
 
 /// A table of a store. Its elements are references as guests hold them.
 pub struct TableData {
-    /// Its type.
-    pub ty: TableType,
+    ty: TableType,
     elements: TableElements,
     vm: NonNull<VmTable>,
     own: bool,
@@ -50,6 +49,16 @@ impl TableData {
             (*vm).base = self.elements.base();
             (*vm).len = self.elements.len() as u64;
         }
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> TableType {
+        self.ty
+    }
+
+    /// Says that its minimum is another one: that of the table that it is made like.
+    pub(crate) fn set_type(&mut self, ty: TableType) {
+        self.ty = ty;
     }
 
     pub(crate) fn vm(&self) -> NonNull<VmTable> {

@@ -103,7 +103,7 @@ fn attach_to_all(
 ) -> Result<Attachment> {
     // All are chosen before any is attached: a factory may panic.
     let chosen = store.instances.enumerated();
-    let chosen = chosen.map(|(at, instance)| (at, choose(&instance.module, factory)));
+    let chosen = chosen.map(|(at, instance)| (at, choose(instance.module(), factory)));
     let chosen: Vec<_> = chosen.collect();
     let state = AttachmentState::lasting();
     for (index, chosen) in &chosen {

@@ -265,7 +265,7 @@ fn pack_memory<'a>(
     let own = plan.captured.memories.get(number).map(|own| &store.memories[*own]);
     let contents = Contents {
         bytes: contents_of(store, &plan.captured, number),
-        base: Base::of(&store.instances[memory.item.instance()].module.decoded, memory.item),
+        base: Base::of(&store.instances[memory.item.instance()].module().decoded, memory.item),
         parent: parent.map(|parent| &parent.chunks),
         unchanged: marked.zip(own).and_then(|(parent, data)| unchanged_since(data, parent)),
         compress: plan.options.compress && !plan.options.mappable,

@@ -144,7 +144,9 @@ impl Drop for StoreInner {
         self.suspension.clear();
         let engine = self.engine().clone();
         for mut memory in std::mem::take(&mut self.memories) {
-            memory.pristine &= !self.stack.has_run();
+            if self.stack.has_run() {
+                memory.set_written();
+            }
             memory.release(&engine);
         }
         self.stack.give_back(engine.stacks());
