@@ -45,7 +45,7 @@ impl StoreInner {
     ) -> Option<MemoryAccess> {
         let operator = operator(frame?)?;
         // Memories lie apart, each before its guard, so the nearest one below is it.
-        let memories = (0..self.instances.len() as u32).filter_map(|instance| {
+        let memories = (0..self.entities.instances().len() as u32).filter_map(|instance| {
             self.memory_bounds(InstanceId::from_u32(instance), operator.memory)
         });
         let below = memories.filter(|(base, _)| *base <= fault);
@@ -81,9 +81,9 @@ impl StoreInner {
         instance: InstanceId,
         memory: MemoryIndex,
     ) -> Option<(DataAddr, usize)> {
-        match self.instances.get(instance)?.memories().get(memory)? {
+        match self.entities.instances().get(instance)?.memories().get(memory)? {
             MemoryRef::Own(own) => {
-                let memory = &self.memories[*own];
+                let memory = &self.entities[*own];
                 Some((DataAddr::of(memory.base()), memory.len()))
             }
             MemoryRef::Shared(shared) => Some((DataAddr::of(shared.vm().base), shared.raw_len())),

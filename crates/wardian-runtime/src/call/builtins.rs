@@ -163,7 +163,7 @@ builtins! { other:
 
     /// Called in place of functions of a closed instance.
     fn closed(store, instance) {
-        let code = store.instances[instance].closed().unwrap_or_default();
+        let code = store.entities[instance].closed().unwrap_or_default();
         Err(Error::new(ErrorKind::Closed(code)))
     }
 
@@ -210,7 +210,7 @@ builtins! { other:
     }
 
     fn throw(store, instance, tag: TagIndex, slots) {
-        let module = store.instances[instance].module();
+        let module = store.entities[instance].module();
         let len = module.decoded.info().tag_type(tag).param_slots();
         // SAFETY: guests pass as many slots as the tag says.
         let values = unsafe { std::slice::from_raw_parts(slots as *const u64, len) };
@@ -257,33 +257,33 @@ builtins! { safepoint:
     }
 
     fn data_drop(store, instance, segment: DataIndex) {
-        store.instances[instance].segments_mut().drop_data(segment);
+        store.entities[instance].segments_mut().drop_data(segment);
         Ok(0)
     }
 
     fn table_grow(store, instance, table: TableIndex, delta, init) {
-        let table = store.instances[instance].tables()[table];
+        let table = store.entities[instance].tables()[table];
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { store.running_limiter() };
-        let Some(new) = store.tables[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
+        let Some(new) = store.entities[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
         let before = new.start as u64;
         store.fill_elements(table, new, init);
         Ok(before)
     }
 
     fn table_copy(store, instance, to_table: TableIndex, from_table: TableIndex, to, from, len) {
-        let tables = store.instances[instance].tables();
+        let tables = store.entities[instance].tables();
         let (to_table, from_table) = (tables[to_table], tables[from_table]);
-        let source = elements(store.tables[from_table].len(), from, len)?;
-        let target = elements(store.tables[to_table].len(), to, len)?;
+        let source = elements(store.entities[from_table].len(), from, len)?;
+        let target = elements(store.entities[to_table].len(), to, len)?;
         let from = store.element_range(from_table, source);
         let to = store.element_range(to_table, target);
         store.copy(to, from)
     }
 
     fn table_fill(store, instance, table: TableIndex, to, element, len) {
-        let table = store.instances[instance].tables()[table];
-        let range = elements(store.tables[table].len(), to, len)?;
+        let table = store.entities[instance].tables()[table];
+        let range = elements(store.entities[table].len(), to, len)?;
         store.fill_elements(table, range, element);
         Ok(0)
     }
@@ -294,7 +294,7 @@ builtins! { safepoint:
     }
 
     fn elem_drop(store, instance, segment: ElemIndex) {
-        store.instances[instance].segments_mut().drop_elements(segment);
+        store.entities[instance].segments_mut().drop_elements(segment);
         Ok(0)
     }
 
@@ -390,9 +390,9 @@ pub(crate) struct Range {
 impl StoreInner {
     /// Base address and length of a memory, and whether it is shared.
     fn bounds(&mut self, instance: InstanceId, memory: MemoryIndex) -> (*mut u8, usize, bool) {
-        match &self.instances[instance].memories()[memory] {
+        match &self.entities[instance].memories()[memory] {
             MemoryRef::Own(own) => {
-                let memory = &self.memories[*own];
+                let memory = &self.entities[*own];
                 (memory.base(), memory.len(), false)
             }
             MemoryRef::Shared(shared) => (shared.vm().base, shared.raw_len(), true),
@@ -424,12 +424,12 @@ impl StoreInner {
     ) -> Result<u64> {
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
-        let before = match &self.instances[instance].memories()[memory] {
+        let before = match &self.entities[instance].memories()[memory] {
             MemoryRef::Own(own) => {
-                let ctx = self.ctx();
+                let (own, ctx) = (*own, self.ctx());
                 // SAFETY: the context is valid as long as the store.
                 let stop = || unsafe { is_interrupted(ctx) };
-                self.memories[*own].grow(pages, limiter, &stop)?
+                self.entities[own].grow(pages, limiter, &stop)?
             }
             MemoryRef::Shared(shared) => shared.grow_limited(pages, limiter)?,
         };
@@ -438,7 +438,7 @@ impl StoreInner {
 
     /// Elements of a table as a range of bytes; they have been checked.
     fn element_range(&mut self, table: TableId, range: std::ops::Range<usize>) -> Range {
-        let elements = &mut self.tables[table].elements_mut()[range];
+        let elements = &mut self.entities[table].elements_mut()[range];
         Range { at: elements.as_mut_ptr().cast(), len: size_of_val(elements), shared: false }
     }
 
@@ -453,7 +453,7 @@ impl StoreInner {
         let mut at = range.start;
         while at < range.end {
             let end = range.end.min(at + ELEMENTS_CHUNK);
-            self.tables[table].elements_mut()[at..end].chunks_mut(512).for_each(write);
+            self.entities[table].elements_mut()[at..end].chunks_mut(512).for_each(write);
             at = end;
             if self.look_up().is_err() {
                 break;
@@ -509,7 +509,7 @@ impl StoreInner {
         [to, from, len]: [u64; 3],
         whole: bool,
     ) -> Result<()> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let module = data.module().clone();
         let bytes: &[u8] = match data.segments().has_dropped_data(segment) {
             true => &[],
@@ -529,8 +529,8 @@ impl StoreInner {
         } else {
             self.copy(to, from)?;
         }
-        if let MemoryRef::Own(own) = self.instances[instance].memories()[memory] {
-            self.memories[own].set_written();
+        if let MemoryRef::Own(own) = self.entities[instance].memories()[memory] {
+            self.entities[own].set_written();
         }
         Ok(())
     }
@@ -544,20 +544,20 @@ impl StoreInner {
         [to, from, len]: [u64; 3],
         whole: bool,
     ) -> Result<()> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let table = data.tables()[table];
         let module = data.module().clone();
         let info: &ModuleInfo = module.decoded.info();
         let items = &info.elements[segment].items;
         let count = if data.segments().has_dropped_elements(segment) { 0 } else { items.len() };
         let source = elements(count, from, len)?;
-        let target = elements(self.tables[table].len(), to, len)?;
+        let target = elements(self.entities[table].len(), to, len)?;
         for (source, target) in source.zip(target) {
             if !whole && target.is_multiple_of(ELEMENTS_CHUNK) && self.look_up().is_err() {
                 break;
             }
             let value = self.segment_element(instance, info, segment, source)?;
-            self.tables[table].elements_mut()[target] = value;
+            self.entities[table].elements_mut()[target] = value;
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl StoreInner {
 impl StoreInner {
     /// What is needed to call a function of this store.
     pub fn callable(&self, func: FuncId) -> Result<Callable> {
-        let vm = self.funcs.record(func);
+        let vm = self.entities.funcs().record(func);
         if !self.interprets() {
             // SAFETY: records live as long as the store.
             let number = unsafe { vm.as_ref() }.sig;

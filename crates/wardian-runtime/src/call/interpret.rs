@@ -251,7 +251,7 @@ impl Run {
         unsafe {
             let Callee { instance, defined } = call.callee;
             let inner = self.inner();
-            let data = &(&(*inner).instances)[instance];
+            let data = &(&(*inner).entities)[instance];
             let (vmctx, variant) = (data.vm().address(), data.variant());
             if let Some(code) = data.closed() {
                 return self.failed(Error::new(ErrorKind::Closed(code)));
@@ -315,7 +315,7 @@ impl Run {
                 return self.failed(error);
             }
             let (_, code, _) = (*inner).code_of(instance, defined);
-            let module = (&(*inner).instances)[instance].module().clone();
+            let module = (&(*inner).entities)[instance].module().clone();
             let entry = match module.entry_trampoline(defined) {
                 Ok(entry) => entry,
                 Err(error) => return self.failed(error),
@@ -538,7 +538,7 @@ impl Run {
             let ctx = self.ctx;
             let func = (*ctx).call.target as usize as *const VmFunc;
             let inner = self.inner();
-            let kind = (*inner).funcs.kind((*func).index).clone();
+            let kind = (*inner).entities.funcs().kind((*func).index).clone();
             let ty = (*inner).func_type((*func).index).clone();
             let boundary = (*ctx).interp_sp.as_ptr::<Boundary>();
             let slots = boundary.add(1).cast::<u64>();
@@ -553,7 +553,7 @@ impl Run {
             match kind {
                 FuncKind::Host(_) => self.call_host((*func).ctx.word(0), slots, previous),
                 FuncKind::Wasm { instance, func } => {
-                    let module = &(&(*inner).instances)[instance].module();
+                    let module = &(&(*inner).entities)[instance].module();
                     let defined = module.decoded.info().defined_function(func);
                     let defined = defined.expect("a function of an instance has a body");
                     let callee = Callee { instance, defined };

@@ -233,7 +233,7 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     let module = ModuleInner::new(&engine, decoded, None).unwrap();
     let instance = store.instantiate(&module, Imports::default(), &Options::default()).unwrap();
     let inner = &mut store.inner;
-    let data = &inner.instances[instance];
+    let data = &inner.entities[instance];
     let (vmctx, variant) = (data.vm().address(), data.variant());
     let (info, bytes) = (module.decoded.info(), module.decoded.bytes());
     let begin = |at| {

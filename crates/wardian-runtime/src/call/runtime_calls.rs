@@ -47,7 +47,7 @@ impl StoreInner {
         defined: DefinedFuncIndex,
     ) -> Result<u64> {
         let word = self.target_of(instance, defined)?;
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         let at = data.module().layout.target(defined);
         data.vm_mut().write(at, word);
         Ok(word)
@@ -59,12 +59,12 @@ impl StoreInner {
         instance: InstanceId,
         import: FuncIndex,
     ) -> Result<u64> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let word = match &data.imports()[import] {
             ImportedFunc::Host(def) => host_target(def.ty.buffer_slots()),
             ImportedFunc::Func(func) => self.target_of_func(*func)?,
         };
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         let at = data.module().layout.import(import);
         let mut record = data.import(import);
         record.target = word;
@@ -87,11 +87,11 @@ impl StoreInner {
     }
 
     fn target_of_func(&mut self, func: FuncId) -> Result<u64> {
-        match self.funcs.kind(func) {
+        match self.entities.funcs().kind(func) {
             FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
             FuncKind::Wasm { instance, func } => {
                 let (instance, func) = (*instance, *func);
-                let info = self.instances[instance].module().decoded.info();
+                let info = self.entities[instance].module().decoded.info();
                 let defined = info.defined_function(func);
                 self.target_of(instance, defined.expect("a function of an instance has a body"))
             }
@@ -99,12 +99,12 @@ impl StoreInner {
     }
 
     fn target_of(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<u64> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let is_compiled = data.module().compiled(data.variant(), defined).is_some();
         if is_compiled {
             self.install(instance, defined)?;
         }
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         if is_compiled || data.closed().is_some() || self.active_hook(instance, defined).is_some() {
             return Ok(Callee { instance, defined }.target());
         }
@@ -118,7 +118,7 @@ impl StoreInner {
         instance: InstanceId,
         defined: DefinedFuncIndex,
     ) -> Result<()> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         if data.plain(defined).is_some() {
             return Ok(());
         }
@@ -129,7 +129,7 @@ impl StoreInner {
             module.prepare_wrappers(&[defined], variant)?;
         }
         let entry = module.entry_trampoline(defined)?;
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         data.set_installed(defined);
         if let (Some(hook), Some(plain)) = (hook, data.plain(defined)) {
             // SAFETY: hooks live as long as the store, and no other reference to one is alive here.
@@ -137,14 +137,14 @@ impl StoreInner {
         }
         self.relink(instance, defined);
         let func = module.decoded.info().func_index(defined);
-        let known = self.instances[instance].func_if_known(func);
+        let known = self.entities[instance].func_if_known(func);
         if let Some(known) = known {
             // SAFETY: records live as long as the store.
-            unsafe { self.funcs.record(known).as_ref() }
+            unsafe { self.entities.funcs().record(known).as_ref() }
                 .entry
                 .store(entry.as_usize(), Ordering::Relaxed);
         }
-        if self.instances.len() > 1 {
+        if self.entities.instances().len() > 1 {
             self.relink_importers(instance);
         }
         Ok(())
@@ -169,7 +169,7 @@ impl StoreInner {
             let function = *fp.offset(frame::FUNCTION) as *const Function;
             (&*function, CallerLink::from_word(*fp.offset(frame::PREVIOUS)))
         };
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let (module, variant, defined) = (data.module().clone(), data.variant(), function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
         let config = self.engine().settings();
@@ -222,16 +222,16 @@ impl StoreInner {
 
     /// Puts in place what the compiled code of a function of the instance calls.
     fn link_callees(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<()> {
-        let module = self.instances[instance].module().clone();
+        let module = self.entities[instance].module().clone();
         for callee in module.callees(defined).iter().copied() {
             let at = module.layout.entry(callee);
-            if self.instances[instance].vm().read::<CodeAddr>(at).is_null() {
+            if self.entities[instance].vm().read::<CodeAddr>(at).is_null() {
                 let in_memory =
                     wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
                 wardian_vm::make_interpreted_entry(callee, false, in_memory)
                     .map_err(no_code_memory)?;
                 let (own, _, _) = self.code_of(instance, callee);
-                self.instances[instance].vm_mut().write(at, own);
+                self.entities[instance].vm_mut().write(at, own);
             }
         }
         Ok(())
@@ -240,7 +240,7 @@ impl StoreInner {
     /// Makes the record by which compiled code calls an interpreted function.
     pub(crate) fn prepare(&mut self, instance: InstanceId, position: u32) -> Result<()> {
         let (defined, noted) = (position / 2, u64::from(position % 2));
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let ty = data.module().decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
         let signature = data.module().signature_of(DefinedFuncIndex::from_u32(defined));
         let trampoline = self.engine().interpreted_trampoline(signature)?;
@@ -254,8 +254,8 @@ impl StoreInner {
             stub: segment::interpreted_stub(),
             trampoline,
         };
-        let record = self.funcs.add_interpreted(record);
-        self.instances[instance].set_interpreted(position as usize, record);
+        let record = self.entities.funcs_mut().add_interpreted(record);
+        self.entities[instance].set_interpreted(position as usize, record);
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl StoreInner {
         let Some(instance) = self.instance_at(vmctx) else {
             return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
         };
-        let module = self.instances[instance].module();
+        let module = self.entities[instance].module();
         let results = module.decoded.info().defined_type(defined).results();
         let ty = FuncType::new([ValType::I64], results.to_vec());
         let signature = self.engine().signatures().get(&ty)?;
@@ -301,7 +301,7 @@ impl StoreInner {
         defined: DefinedFuncIndex,
     ) -> Result<CodeAddr> {
         match self.instance_at(vmctx) {
-            Some(instance) => Ok(self.instances[instance].module().entry_trampoline(defined)?),
+            Some(instance) => Ok(self.entities[instance].module().entry_trampoline(defined)?),
             None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),
         }
     }

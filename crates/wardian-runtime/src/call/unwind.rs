@@ -156,7 +156,7 @@ impl StoreInner {
             }
         };
         let handlers = code.around(pc.before())?.code.handlers_at(pc)?;
-        let tags = self.instances[self.instance_at(vmctx)?].tags();
+        let tags = self.entities[self.instance_at(vmctx)?].tags();
         let handler = handlers.find(|index| tags.get(index) == Some(&tag))?;
         Some(Landing::Compiled { handler })
     }
@@ -177,7 +177,7 @@ impl StoreInner {
                 VmCtxPtr::from_usize(*words.offset(frame::VMCTX)),
             )
         };
-        let data = &self.instances[self.instance_at(vmctx)?];
+        let data = &self.entities[self.instance_at(vmctx)?];
         let code = data.module().interpreted(function.defined).ok()?;
         // Behind the call, but for a frame that has not begun.
         let call = if ip == code.start() { ip } else { ip.before() };

@@ -99,14 +99,15 @@ impl StoreInner {
     }
 
     fn has_shared_memory(&self) -> bool {
-        let mut memories = self.instances.iter().flat_map(|instance| instance.memories());
+        let mut memories =
+            self.entities.instances().iter().flat_map(|instance| instance.memories());
         memories.any(|memory| matches!(memory, MemoryRef::Shared(_)))
     }
 
     /// The modules of the instances, each once.
     fn modules(&self) -> Vec<Arc<ModuleInner>> {
         let mut modules: Vec<Arc<ModuleInner>> = Vec::new();
-        for instance in &self.instances {
+        for instance in self.entities.instances() {
             if !modules.iter().any(|module| Arc::ptr_eq(module, instance.module())) {
                 modules.push(instance.module().clone());
             }
@@ -119,8 +120,8 @@ impl StoreInner {
         modules: &[Arc<ModuleInner>],
         writer: &mut ValueWriter<'_>,
     ) -> Result<Vec<InstanceState>> {
-        let mut instances = Vec::with_capacity(self.instances.len());
-        for (instance, data) in self.instances.iter().enumerate() {
+        let mut instances = Vec::with_capacity(self.entities.instances().len());
+        for (instance, data) in self.entities.instances().iter().enumerate() {
             let module = modules.iter().position(|module| Arc::ptr_eq(module, data.module()));
             let mut elements = Vec::new();
             for (segment, words) in data.segments().all_objects() {
@@ -159,7 +160,7 @@ impl StoreInner {
 
     fn capture_tables(&self, writer: &mut ValueWriter<'_>) -> Result<Vec<TableState>> {
         let mut tables = Vec::new();
-        for (table, item) in self.tables.iter().zip(writer.graph.tables.clone()) {
+        for (table, item) in self.entities.tables().iter().zip(writer.graph.tables.clone()) {
             let Some(item) = item else { continue };
             let ty = ValType::Ref(table.ty().element);
             let elements = table.elements();
@@ -186,7 +187,7 @@ impl StoreInner {
         for (item, is_defined) in writer.graph.global_list.clone() {
             let Item { instance, index } = item;
             let (at, ty) =
-                self.instances[InstanceId::from_u32(instance)].global(GlobalIndex::from_u32(index));
+                self.entities[InstanceId::from_u32(instance)].global(GlobalIndex::from_u32(index));
             // Others are what their initializers say, which may refer to globals of the embedder's: those of a fork get
             // their references afterwards.
             let is_made = match purpose {
@@ -205,7 +206,7 @@ impl StoreInner {
 
     /// The memories, and which of the store they are.
     fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<MemoryId>) {
-        let named = self.memories.iter().zip(graph.memories.enumerated());
+        let named = self.entities.memories().iter().zip(graph.memories.enumerated());
         let named = named.filter_map(|(memory, (at, item))| Some((at, memory, (*item)?)));
         named
             .map(|(at, memory, item)| {

@@ -147,7 +147,7 @@ impl StoreInner {
             return false;
         }
         let Some(instance) = self.instance_at(vmctx) else { return false };
-        let module = self.instances[instance].module();
+        let module = self.entities[instance].module();
         // SAFETY: a frame with an ip has the record of its function.
         let defined = unsafe { (*(function as *const Function)).defined };
         let Ok(code) = module.interpreted(defined) else { return true };
@@ -204,7 +204,7 @@ impl StoreInner {
             )
         };
         let instance = self.instance_at(vmctx).expect("a frame has an instance");
-        let unit = self.instances[instance].module().interpreted(defined)?.unit_at(ip);
+        let unit = self.entities[instance].module().interpreted(defined)?.unit_at(ip);
         let kind = Kind::Interpreted { fp: fp.as_ptr(), unit, waits: at == At::InCall };
         Ok(Found { instance, defined, kind })
     }
@@ -276,7 +276,7 @@ impl StoreInner {
         for ((instance, defined), (mut units, mut offsets)) in wanted {
             units.sort_unstable();
             units.dedup();
-            let module = self.instances[instance].module();
+            let module = self.entities[instance].module();
             let maps = match units.is_empty() {
                 true => Vec::new(),
                 false => module.frame_maps(defined, Wanted::Units(&units))?,
@@ -320,7 +320,7 @@ impl StoreInner {
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
-        let module = self.instances[at.instance].module();
+        let module = self.entities[at.instance].module();
         let info = module.decoded.info();
         let point = at.point().ok_or_else(unknown)?;
         let offset = point.offset;
@@ -376,7 +376,7 @@ impl StoreInner {
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
-        let module = self.instances[at.instance].module();
+        let module = self.entities[at.instance].module();
         let info = module.decoded.info();
         // Two points may be at one position: behind a call, and before the loop that follows.
         let map = |after| known.maps.get(&(at.defined, unit, after));

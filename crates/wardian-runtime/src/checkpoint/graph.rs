@@ -36,19 +36,19 @@ impl Graph {
     /// Names everything that instances have.
     pub(super) fn new(store: &StoreInner) -> Graph {
         let mut graph = Graph {
-            memories: vec![None; store.memories.len()].into(),
-            tables: vec![None; store.tables.len()].into(),
+            memories: vec![None; store.entities.memories().len()].into(),
+            tables: vec![None; store.entities.tables().len()].into(),
             tags: vec![None; store.exceptions.tag_count()].into(),
             ..Graph::default()
         };
-        for instance in store.instances.indices() {
+        for instance in store.entities.instances().indices() {
             graph.add(store, instance);
         }
         graph
     }
 
     fn add(&mut self, store: &StoreInner, instance: InstanceId) {
-        let data = &store.instances[instance];
+        let data = &store.entities[instance];
         let info = data.module().decoded.info();
         let imports = info.imports.iter().map(|import| self.import(store, instance, import.item));
         let imports = imports.collect();
@@ -81,7 +81,7 @@ impl Graph {
 
     /// What an import is. Things of the embedder's are named by the first import of them.
     fn import(&mut self, store: &StoreInner, instance: InstanceId, item: ItemIndex) -> ImportState {
-        let data = &store.instances[instance];
+        let data = &store.entities[instance];
         let known = match item {
             ItemIndex::Func(index) => match &data.imports()[index] {
                 ImportedFunc::Host(def) => {
@@ -90,7 +90,7 @@ impl Graph {
                         .or_insert(Item::new(instance, index));
                     None
                 }
-                ImportedFunc::Func(func) => match store.funcs.kind(*func) {
+                ImportedFunc::Func(func) => match store.entities.funcs().kind(*func) {
                     FuncKind::Wasm { instance, func } => Some(Item::new(*instance, *func)),
                     FuncKind::Host(def) => {
                         let at = Arc::as_ptr(def) as usize;
@@ -131,7 +131,7 @@ impl Graph {
     ///
     /// It is a function of the embedder's that no instance imports.
     pub(super) fn func(&self, store: &StoreInner, func: FuncId) -> Result<Item> {
-        match store.funcs.kind(func) {
+        match store.entities.funcs().kind(func) {
             FuncKind::Wasm { instance, func } => Ok(Item::new(*instance, *func)),
             FuncKind::Host(def) => self.host(Arc::as_ptr(def) as usize),
         }

@@ -34,9 +34,9 @@ impl<T: Embedder> StoreData<T> {
             return Err(unusable("an instance has another number of imports than its module"));
         }
         let options = Options { name: state.name.as_deref(), ..Options::default() };
-        let before = self.inner.instances.len();
+        let before = self.inner.entities.instances().len();
         let mut definitions = given(self, &state.imports, module)?;
-        if self.inner.instances.len() != before {
+        if self.inner.entities.instances().len() != before {
             return Err(unusable(
                 "an import resolver has made an instance, which has no place in the checkpoint",
             ));
@@ -54,7 +54,7 @@ impl<T: Embedder> StoreData<T> {
     /// What an instance has, of the same kind as `like`.
     fn item(&mut self, item: Item, like: ItemIndex) -> Result<Extern> {
         let (instance, index) = (item.instance(), item);
-        let data = self.inner.instances.get(instance);
+        let data = self.inner.entities.instances().get(instance);
         let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
         let info = data.module().decoded.info();
         let (index, count) = match like {
@@ -92,7 +92,7 @@ impl<T: Embedder> StoreData<T> {
         // From here on nothing is allocated, so that nothing is collected.
         values.share(&mut self.inner, shared)?;
         for ExceptionState { tag, values: carried } in &state.exceptions {
-            let data = self.inner.instances.get(tag.instance());
+            let data = self.inner.entities.instances().get(tag.instance());
             let tag = data.and_then(|data| data.tags().get(tag.index()).copied());
             let tag = tag.ok_or_else(|| unusable("an exception has an unknown tag"))?;
             let slots = self.inner.tag_type(tag).param_slots();
@@ -130,10 +130,10 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<()> {
         for TableState { item, len, runs } in tables {
             let (inner, limiter) = self.split();
-            let data = inner.instances.get(item.instance());
+            let data = inner.entities.instances().get(item.instance());
             let table = data.and_then(|data| data.tables().get(item.index()).copied());
             let table = table.ok_or_else(|| unusable(format!("there is no table {item:?}")))?;
-            let data = &mut inner.tables[table];
+            let data = &mut inner.entities[table];
             let ty = ValType::Ref(data.ty().element);
             let more = len.checked_sub(data.len() as u64).ok_or_else(|| {
                 unusable(format!("a table has {} elements; it is to have {len}", data.len()))
@@ -152,7 +152,7 @@ impl<T: Embedder> StoreData<T> {
                     words.push((at, values.slots(inner, ty, *value, false)?[0]));
                 }
             }
-            let data = &mut inner.tables[table];
+            let data = &mut inner.entities[table];
             if more > 0 && data.grow(more, limiter)?.is_none() {
                 return Err(crate::Error::limit(
                     LimitKind::Store,
@@ -179,7 +179,7 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<()> {
         for GlobalState { item, value } in globals {
             let inner = &mut self.inner;
-            let data = inner.instances.get(item.instance());
+            let data = inner.entities.instances().get(item.instance());
             let data = data
                 .filter(|data| (item.index as usize) < data.module().decoded.info().globals.len());
             let data = data.ok_or_else(|| unusable(format!("there is no global {item:?}")))?;
@@ -215,12 +215,12 @@ impl<T: Embedder> StoreData<T> {
         values: &ValueReader,
     ) -> Result<()> {
         for (instance, state) in instances.iter().enumerate() {
-            let data = &mut self.inner.instances[InstanceId::from_usize(instance)];
+            let data = &mut self.inner.entities[InstanceId::from_usize(instance)];
             data.segments_mut()
                 .restore_dropped(&state.dropped_elements, &state.dropped_data)
                 .map_err(|at| unusable(format!("there is no segment {at}")))?;
             for (segment, elements) in &state.elements {
-                let info = self.inner.instances[InstanceId::from_usize(instance)].module().clone();
+                let info = self.inner.entities[InstanceId::from_usize(instance)].module().clone();
                 let segment = *segment as usize;
                 let missing = || unusable("there is no such segment with objects");
                 let known = info
@@ -237,7 +237,7 @@ impl<T: Embedder> StoreData<T> {
                 for value in elements {
                     words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
                 }
-                let own = self.inner.instances[InstanceId::from_usize(instance)].segments_mut();
+                let own = self.inner.entities[InstanceId::from_usize(instance)].segments_mut();
                 let segment = ElemIndex::from_usize(segment);
                 own.objects(segment).ok_or_else(missing)?;
                 own.set_objects(segment, words.into());

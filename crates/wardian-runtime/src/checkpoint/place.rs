@@ -176,7 +176,7 @@ impl StoreInner {
         // Its making takes as long as the module is large: it is made once for each instance.
         let mut last: Option<(InstanceId, Operands<'_>)> = None;
         for ((instance, func), points) in points {
-            let data = self.instances.get(instance);
+            let data = self.entities.instances().get(instance);
             let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
             let info = data.module().decoded.info();
             let defined = info
@@ -219,7 +219,7 @@ impl StoreInner {
         callee: Option<&Callee<'_>>,
         values: &ValueReader,
     ) -> Result<(Image, Results)> {
-        let module = self.instances[state.func.instance()].module().clone();
+        let module = self.entities[state.func.instance()].module().clone();
         let info = module.decoded.info();
         let point = Point { offset: state.operator(), after: state.at != At::Before };
         let no_point = || {
@@ -359,7 +359,7 @@ impl StoreInner {
                 }
                 let fp = slots.add((*function).param_slots as usize);
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
-                let vmctx = self.instances[image.instance].vm().address();
+                let vmctx = self.entities[image.instance].vm().address();
                 if let Some(hook) = self.active_hook(image.instance, image.defined) {
                     listened.push(ResumedCall { hook, caller, frame: StackAddr::of(fp) });
                     previous = previous.listened();
@@ -375,7 +375,7 @@ impl StoreInner {
             }
             boundary.write(Boundary::of_embedder(images.result_slots));
             let root = &images.frames[0];
-            let root = self.instances[root.instance].vm().address();
+            let root = self.entities[root.instance].vm().address();
             let (fp, end) = innermost;
             let end = end.max(StackAddr::of(slots).above(8 * images.pending_slots));
             if end > limit {

@@ -133,13 +133,11 @@ impl StoreInner {
     }
 
     fn mark_roots(&mut self, values: bool) {
-        let tables = std::mem::take(&mut self.tables);
-        for table in tables.iter().filter(|table| !table.ty().element.is_func()) {
+        let entities = std::mem::take(&mut self.entities);
+        for table in entities.tables().iter().filter(|table| !table.ty().element.is_func()) {
             table.elements().iter().for_each(|element| self.mark_word(*element));
         }
-        self.tables = tables;
-        let instances = std::mem::take(&mut self.instances);
-        for instance in &instances {
+        for instance in entities.instances() {
             let count = instance.module().decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.content.is_ref() && !ty.content.is_func_ref() {
@@ -150,15 +148,15 @@ impl StoreInner {
             let elements = instance.segments().all_objects().flat_map(|(_, all)| all);
             elements.for_each(|word| self.mark_word(*word));
         }
-        self.instances = instances;
+        self.entities = entities;
         let constants = std::mem::take(&mut self.gc.constants);
         constants.iter().for_each(|[word, _]| self.mark_word(*word));
         self.gc.constants = constants;
         for index in 0..self.gc.restored.len() {
             self.mark_word(self.gc.restored[index]);
         }
-        for index in 0..self.host_globals.reference_count() {
-            self.mark_word(self.host_globals.reference(index));
+        for index in 0..self.entities.globals().reference_count() {
+            self.mark_word(self.entities.globals().reference(index));
         }
         if let Some(heap) = &mut self.gc.heap {
             self.gc.roots.each(|word| heap.root(u64::from(word)));

@@ -135,7 +135,7 @@ impl StoreInner {
 
     /// The engine's number of a type of an instance's module.
     fn type_number(&self, instance: InstanceId, ty: TypeIndex) -> TypeNumber {
-        self.instances[instance].module().signatures[ty]
+        self.entities[instance].module().signatures[ty]
     }
 
     /// A struct of a type of an instance's module; its fields are zero.

@@ -20,13 +20,13 @@ impl StoreInner {
                 Extern::Func(Func { store, index: self.instance_func(instance, func) })
             }
             ItemIndex::Table(table) => {
-                Extern::Table(store, self.instances[instance].tables()[table])
+                Extern::Table(store, self.entities[instance].tables()[table])
             }
             ItemIndex::Global(global) => Extern::Global(self.instance_global(instance, global)),
             ItemIndex::Tag(tag) => {
                 Extern::Tag(Tag { store, index: self.instance_tag(instance, tag) })
             }
-            ItemIndex::Memory(memory) => match &self.instances[instance].memories()[memory] {
+            ItemIndex::Memory(memory) => match &self.entities[instance].memories()[memory] {
                 MemoryRef::Own(index) => Extern::Memory(store, *index),
                 MemoryRef::Shared(shared) => Extern::SharedMemory(shared.clone()),
             },
@@ -35,7 +35,7 @@ impl StoreInner {
 
     /// The store's function for function `func` of an instance.
     pub fn instance_func(&mut self, instance: InstanceId, func: FuncIndex) -> FuncId {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         if let Some(known) = data.func_if_known(func) {
             return known;
         }
@@ -57,7 +57,7 @@ impl StoreInner {
                 }
             },
         };
-        self.instances[instance].set_func(func, index);
+        self.entities[instance].set_func(func, index);
         index
     }
 
@@ -75,6 +75,6 @@ impl StoreInner {
     /// The record of a function.
     pub(crate) fn vm_func(&self, func: FuncId) -> &VmFunc {
         // SAFETY: records live as long as the store and are only read while guests run.
-        unsafe { self.funcs.record(func).as_ref() }
+        unsafe { self.entities.funcs().record(func).as_ref() }
     }
 }

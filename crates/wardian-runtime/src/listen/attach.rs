@@ -51,7 +51,7 @@ impl StoreInner {
         chosen: &Chosen,
         attachment: &Arc<AttachmentState>,
     ) -> Result<()> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let (module, variant) = (data.module().clone(), data.variant());
         let info = module.decoded.info();
         // The interpreter notifies the listeners of functions that it interprets.
@@ -63,7 +63,7 @@ impl StoreInner {
         // code to call in any case. In a tiered engine it is made with the first importer.
         let needs_noting = match self.engine().kind() {
             EngineKind::Compiled => true,
-            EngineKind::Tiered => self.instances.len() > 1,
+            EngineKind::Tiered => self.entities.instances().len() > 1,
             EngineKind::Interpreted => false,
         };
         if needs_noting {
@@ -143,7 +143,7 @@ impl StoreInner {
         module: &Arc<ModuleInner>,
         defined: DefinedFuncIndex,
     ) -> NonNull<Hook> {
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         let info = module.decoded.info();
         if let Some(hook) = data.listened(defined) {
             return hook.cast();
@@ -155,7 +155,7 @@ impl StoreInner {
         let hook = self.new_hook(Target::Wasm { instance, func, module: module.clone() });
         // SAFETY: just made.
         unsafe { (*hook.as_ptr()).vm.body = body };
-        self.instances[instance].set_listened(defined, hook.cast());
+        self.entities[instance].set_listened(defined, hook.cast());
         hook
     }
 
@@ -165,7 +165,7 @@ impl StoreInner {
         instance: InstanceId,
         defined: DefinedFuncIndex,
     ) -> Option<*mut Hook> {
-        self.instances[instance].listened(defined).map(|hook| hook.cast().as_ptr())
+        self.entities[instance].listened(defined).map(|hook| hook.cast().as_ptr())
     }
 
     /// What listens to a function of an instance now.
@@ -185,7 +185,7 @@ impl StoreInner {
         instance: InstanceId,
         defined: DefinedFuncIndex,
     ) -> (CodeAddr, CodeAddr, bool) {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         if data.closed().is_some() {
             let stub = wardian_vm::closed_stub(data.module().decoded.info().defined_type(defined));
             return (stub, stub, false);
@@ -213,7 +213,7 @@ impl StoreInner {
     /// Makes callers in the same instance, and through references, use the code of now.
     pub(crate) fn relink(&mut self, instance: InstanceId, defined: DefinedFuncIndex) {
         let (own, other, _) = self.code_of(instance, defined);
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         let layout = data.module().layout;
         data.vm_mut().write(layout.entry(defined), own);
         // To be resolved anew.
@@ -221,7 +221,7 @@ impl StoreInner {
         let func = data.module().decoded.info().func_index(defined);
         if let Some(known) = data.func_if_known(func) {
             let identity = self.identity_of(instance, func);
-            let record = self.funcs.record(known).as_ptr();
+            let record = self.entities.funcs().record(known).as_ptr();
             // SAFETY: records live as long as the store; guests read them with single loads.
             unsafe {
                 (*record).code = other;
@@ -233,7 +233,7 @@ impl StoreInner {
 
     /// What callers that do without calling a function of an instance know it by: see [`VmFunc::identity`].
     pub(crate) fn identity_of(&self, instance: InstanceId, func: FuncIndex) -> usize {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let defined = data.module().decoded.info().defined_function(func);
         let is_plain = |defined: &DefinedFuncIndex| {
             data.closed().is_none() && self.active_hook(instance, *defined).is_none()
@@ -245,20 +245,20 @@ impl StoreInner {
 
     /// Makes the instances that import from `exporter` use the code of now.
     pub(crate) fn relink_importers(&mut self, exporter: InstanceId) {
-        for importer in self.instances.indices() {
+        for importer in self.entities.instances().indices() {
             let mut changed = Vec::new();
-            for (import, func) in self.instances[importer].imports().enumerated() {
+            for (import, func) in self.entities[importer].imports().enumerated() {
                 let ImportedFunc::Func(func) = func else { continue };
-                if matches!(*self.funcs.kind(*func),
+                if matches!(*self.entities.funcs().kind(*func),
                     FuncKind::Wasm { instance, .. } if instance == exporter)
                 {
                     changed.push((import, *func));
                 }
             }
             for (import, func) in changed {
-                let caller = self.instances[importer].vm().address();
+                let caller = self.entities[importer].vm().address();
                 let Ok(Some(entry)) = self.import_of_guest(caller, import, func) else { continue };
-                let data = &mut self.instances[importer];
+                let data = &mut self.entities[importer];
                 let at = data.module().layout.import(import);
                 data.vm_mut().write(at, entry);
             }
@@ -278,10 +278,11 @@ impl StoreInner {
         import: FuncIndex,
         func: FuncId,
     ) -> Result<Option<VmImport>> {
-        let FuncKind::Wasm { instance, func: in_exporter } = *self.funcs.kind(func) else {
+        let FuncKind::Wasm { instance, func: in_exporter } = *self.entities.funcs().kind(func)
+        else {
             return Ok(None);
         };
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let info = data.module().decoded.info();
         let Some(defined) = info.defined_function(in_exporter) else { return Ok(None) };
         let ctx = data.vm().address();
@@ -290,7 +291,8 @@ impl StoreInner {
             return Ok(Some(VmImport { code, ctx, target: 0 }));
         }
         let noting = self.engine().noting(data.module().signature_of(defined))?;
-        let record = self.funcs.noted((caller, import), || Noted { caller, code, ctx });
+        let record =
+            self.entities.funcs_mut().noted((caller, import), || Noted { caller, code, ctx });
         // SAFETY: in the store's arena; guests read it when they call.
         unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
         Ok(Some(VmImport { code: noting, ctx: VmCtxPtr::of(record.as_ptr()), target: 0 }))
@@ -305,7 +307,7 @@ impl StoreInner {
         func: FuncIndex,
         entries: &[Entry],
     ) {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let Some(def) = self.host_def(&data.imports()[func]).cloned() else { return };
         let record = data.import(func).ctx.word::<HostFunc>(0);
         let as_import = Some((module.clone(), func));
@@ -351,7 +353,7 @@ impl StoreInner {
 
     /// The machine code that calls of a function run now.
     pub fn machine_code(&self, instance: InstanceId, func: FuncIndex) -> Option<Vec<u8>> {
-        let data = self.instances.get(instance)?;
+        let data = self.entities.instances().get(instance)?;
         let defined = data.module().decoded.info().defined_function(func)?;
         if defined.index() >= data.module().decoded.info().bodies.len() {
             return None;
@@ -367,7 +369,7 @@ impl StoreInner {
 }
 
 fn data_reference(store: &StoreInner, instance: InstanceId, func: FuncIndex) -> Option<FuncId> {
-    store.instances[instance].func_if_known(func)
+    store.entities[instance].func_if_known(func)
 }
 
 /// Lets guests call a host function directly again, if nobody listens any more.

@@ -8,6 +8,7 @@ pub mod arena;
 pub(crate) mod asked;
 pub(crate) mod block;
 pub(crate) mod closings;
+pub(crate) mod entities;
 pub(crate) mod exceptions;
 pub mod externrefs;
 pub mod functions;

@@ -128,7 +128,7 @@ impl Resumed {
             place: wait.place,
             time_left: wait.left,
         });
-        let instances = store.0.inner.instances.indices();
+        let instances = store.0.inner.instances().indices();
         let instances = instances.map(|index| Instance { store: id, index }).collect();
         Resumed { store: id, instances, pending, wait, call }
     }
