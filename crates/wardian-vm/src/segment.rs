@@ -26,7 +26,7 @@ pub fn interpreted_stub() -> CodeAddr {
 pub const LINK: usize = 16;
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`, for the interpreted frame at the
-/// store's `interp_fp`. Returns a status (see `crate::arch`): that frame's address when the function has
+/// store's `interp_fp`. Returns a status (see [`crate::activation::status`]): that frame's address when the function has
 /// returned; then the store's `wasm_sp` is `sp - LINK`.
 ///
 /// # Safety

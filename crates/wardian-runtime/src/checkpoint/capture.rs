@@ -14,7 +14,7 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::value::SharedMemory;
 use std::sync::Arc;
-use wardian_types::{ElemIndex, GlobalIndex, Index, IndexVec, ValType};
+use wardian_types::{GlobalIndex, ValType};
 
 /// A store that was written down.
 pub struct Captured {

@@ -8,10 +8,9 @@
 //!        ^───────previous──┘    ^──────previous─┘ fp         of the host function that is called
 //! ```
 //!
-//! Compiled frames have their values in cells, where they were compiled to be captured: see `wardian_jit`'s `frames`.
+//! Compiled code that can be captured stores its values in cells of its frame: see `wardian_vm::compiled::FrameTable`.
 //!
-//! Only frames of one entry can be written down: what called the guest that called this guest is on the embedder's
-//! stack.
+//! Only the frames of one entry can be captured: between two entries there are frames of the host on the embedder's stack.
 
 use super::values::ValueWriter;
 use super::{Standing, refused};
@@ -131,7 +130,7 @@ impl StoreInner {
     pub fn stands_at_point(&self, standing: Standing) -> bool {
         let Standing::Left(guest) = standing else { return true };
         let Some(fp) = guest.innermost() else {
-            // Compiled code: what can be captured asks by itself, the other is refused.
+            // Compiled code that can be captured requests it at its own points; other compiled code is refused.
             return !self.captures_compiled();
         };
         // SAFETY: the guest waits, and the frame is as `wardian_vm::interpreted` describes.
@@ -333,7 +332,7 @@ impl StoreInner {
                 (&types.after[..count.ok_or_else(unknown)?], At::InCall)
             }
         };
-        // What is not live is zero, as what was never written.
+        // A local that is not live is captured as zero.
         let mut places: Vec<Option<i32>> = vec![None; known.locals[&at.defined].len()];
         for (local, place) in point.locals() {
             *places.get_mut(local.index()).ok_or_else(unknown)? = Some(place);
@@ -428,7 +427,7 @@ impl StoreInner {
     ///
     /// # Safety
     ///
-    /// The guest waits, and the cell has a value of the type; of those of four bytes nothing else counts.
+    /// The guest waits, and the cell has a value of the type; of a value of four bytes the upper half is ignored.
     unsafe fn value_in_cell(
         &self,
         fp: StackAddr,

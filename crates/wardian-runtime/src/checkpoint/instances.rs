@@ -17,7 +17,7 @@ use crate::value::Extern;
 use std::any::TypeId;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, engine_type};
-use wardian_types::{ElemIndex, GlobalIndex, Index, IndexVec, TypeIndex, ValType};
+use wardian_types::{ElemIndex, GlobalIndex, TypeIndex, ValType};
 
 impl<T: Embedder> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -139,7 +139,7 @@ impl<T: Embedder> StoreData<T> {
                 unusable(format!("a table has {} elements; it is to have {len}", data.len()))
             })?;
             let nullable = data.ty().element.nullable;
-            // The embedder may have the table, also after an error: null is never in one that cannot have it.
+            // The embedder can reach the table even after an error, so a table of non-null elements never holds null.
             if !nullable && !covers(runs, *len) {
                 return Err(unusable("a table whose elements cannot be null has null"));
             }
@@ -247,7 +247,7 @@ impl<T: Embedder> StoreData<T> {
     }
 }
 
-/// Whether runs of elements that follow each other are a table of this length.
+/// Whether the runs are contiguous and make up a table of this length.
 fn covers(runs: &[(u64, Vec<Value>)], len: u64) -> bool {
     let mut end = 0;
     for (start, run) in runs {

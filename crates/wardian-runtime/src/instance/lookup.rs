@@ -4,7 +4,7 @@ use crate::ids::{FuncId, InstanceId};
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
-use crate::store::instance::{ImportedFunc, InstanceData};
+use crate::store::instance::ImportedFunc;
 use crate::value::{Extern, Func, Tag};
 use wardian_module::ItemIndex;
 use wardian_types::FuncIndex;

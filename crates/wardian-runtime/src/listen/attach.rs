@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::layout::{HostFunc, Noted, VmImport, instance};
+use wardian_vm::layout::{HostFunc, Noted, VmImport};
 
 /// Functions of a module, each with the listeners that are to be notified.
 pub type Chosen = [(FuncIndex, Vec<Arc<dyn Listener>>)];

@@ -8,8 +8,7 @@ use std::ptr::NonNull;
 use wardian_types::IndexVec;
 use wardian_vm::memory::MemoryCapture;
 
-/// Memories, globals and tables of a store at a moment. What is made in the store later is not
-/// touched when this is brought back.
+/// Memories, globals and tables of a store at a moment. Restoring it does not touch instances that were made later.
 pub struct StateCapture {
     pub(crate) memories: Vec<MemoryCapture>,
     /// Two words for each mutable global, by address.
