@@ -3,8 +3,8 @@
 use crate::ids::{FuncId, InstanceId};
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
-use crate::store::instance::MemoryRef;
 use crate::store::instance::ImportedFunc;
+use crate::store::instance::MemoryRef;
 use crate::value::{Extern, Func, Tag};
 use wardian_module::ItemIndex;
 use wardian_types::FuncIndex;
