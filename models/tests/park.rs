@@ -3,11 +3,12 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
+use wardian_models::addr::DataAddr;
 use wardian_models::interrupt::{Interrupter, reason};
 use wardian_models::park::{Queued, WaitResult, notify};
 use wardian_models::{model, store};
 
-const ADDRESS: usize = 0x40;
+const ADDRESS: DataAddr = DataAddr::from_usize(0x40);
 
 /// What `memory.atomic.wait32` does.
 fn wait(word: &AtomicU32, expected: u32, interrupter: &Interrupter) -> WaitResult {

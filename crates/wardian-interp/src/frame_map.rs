@@ -10,11 +10,14 @@
 //! A frame can be written down, and made again by another translation of the function, at *points*: before calls
 //! and loops, behind calls and atomic waits, and where the body begins.
 
+use crate::translation::CodeUnit;
+use wardian_types::CodeOffset;
+
 /// A point in a function, as WebAssembly has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
-    /// The offset of an operator in the code section.
-    pub offset: u32,
+    /// An operator.
+    pub offset: CodeOffset,
     /// Whether the operator has been executed, rather than being the next one.
     pub after: bool,
 }
@@ -24,8 +27,8 @@ pub struct Point {
 pub struct FrameMap {
     /// The point.
     pub point: Point,
-    /// Its position in the function's code, in units.
-    pub unit: u32,
+    /// Its position in the function's code.
+    pub unit: CodeUnit,
     /// From the bottom.
     pub operands: Vec<Operand>,
     /// The exceptions that the open `catch` blocks have caught, the outermost first. They are no operands, but
@@ -57,13 +60,13 @@ pub enum Place {
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'a> {
     /// Those at these positions, in ascending order. There may be two points at one position.
-    Units(&'a [u32]),
+    Units(&'a [CodeUnit]),
     /// Those at these points, in ascending order.
     Points(&'a [Point]),
 }
 
 impl Wanted<'_> {
-    fn includes(&self, unit: u32, point: Point) -> bool {
+    fn includes(&self, unit: CodeUnit, point: Point) -> bool {
         match self {
             Wanted::Units(units) => units.binary_search(&unit).is_ok(),
             Wanted::Points(points) => points.binary_search(&point).is_ok(),
@@ -85,7 +88,7 @@ impl<'a> FrameMaps<'a> {
 
     pub(crate) fn note(
         &mut self,
-        unit: u32,
+        unit: CodeUnit,
         point: Point,
         height: i32,
         stack: impl Iterator<Item = (Operand, bool)>,

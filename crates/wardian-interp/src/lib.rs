@@ -29,4 +29,4 @@ pub use display::disassemble;
 pub use execute::execute;
 pub use frame_map::{FrameMap, Operand, Place, Point, Wanted};
 pub use translate::Translator;
-pub use translation::{Env, Handler, Options, References, TranslateError, Translation};
+pub use translation::{CodeUnit, Env, Handler, Options, References, TranslateError, Translation};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_module::ModuleInfo;
-use wardian_types::TagIndex;
+use wardian_types::{CodeOffset, TagIndex};
 use wardian_vm::interpreted::Function;
 use wardian_vm::layout::InstanceLayout;
 
@@ -53,11 +53,16 @@ impl From<wasmparser::BinaryReaderError> for TranslateError {
     }
 }
 
+wardian_types::index_types! {
+    /// A place in the code of a translated function, in units of 16 bits.
+    pub struct CodeUnit;
+}
+
 /// A handler of exceptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// Where it is, in units of code.
-    pub target: u32,
+    /// Where it is.
+    pub target: CodeUnit,
     /// The tag that it catches; none if it catches every one.
     pub tag: Option<TagIndex>,
     /// The slot from which on it wants the values.
@@ -70,7 +75,7 @@ pub struct Handler {
 #[derive(Clone, Debug)]
 pub(crate) struct HandlerEntry {
     /// The code in which exceptions are caught.
-    body: Range<u32>,
+    body: Range<CodeUnit>,
     /// How many blocks are around the block that catches.
     depth: u32,
     action: Action,
@@ -84,11 +89,11 @@ enum Action {
 }
 
 impl HandlerEntry {
-    pub(crate) fn catch(body: Range<u32>, depth: u32, handler: Handler) -> HandlerEntry {
+    pub(crate) fn catch(body: Range<CodeUnit>, depth: u32, handler: Handler) -> HandlerEntry {
         HandlerEntry { body, depth, action: Action::Catch(handler) }
     }
 
-    pub(crate) fn delegate(body: Range<u32>, depth: u32, to: u32) -> HandlerEntry {
+    pub(crate) fn delegate(body: Range<CodeUnit>, depth: u32, to: u32) -> HandlerEntry {
         HandlerEntry { body, depth, action: Action::Delegate(to) }
     }
 }
@@ -105,7 +110,7 @@ pub struct Translation {
     handlers: Box<[HandlerEntry]>,
     /// What calls through tables called, and the code offsets of these calls.
     targets: Arc<[AtomicU64]>,
-    table_calls: Box<[u32]>,
+    table_calls: Box<[CodeOffset]>,
 }
 
 impl Translation {
@@ -117,7 +122,7 @@ impl Translation {
         code: &[u16],
         function: Function,
         handlers: &[HandlerEntry],
-        table_calls: &[u32],
+        table_calls: &[CodeOffset],
     ) -> Translation {
         let mut code = code.to_vec();
         crate::execute::link(&mut code);
@@ -136,7 +141,7 @@ impl Translation {
     }
 
     /// The handlers for exceptions of the instruction at a unit of code, innermost first.
-    pub fn handlers_at(&self, unit: u32) -> impl Iterator<Item = &Handler> {
+    pub fn handlers_at(&self, unit: CodeUnit) -> impl Iterator<Item = &Handler> {
         let mut limit = u32::MAX;
         self.handlers.iter().filter(move |entry| entry.body.contains(&unit)).filter_map(
             move |entry| match &entry.action {
@@ -152,7 +157,7 @@ impl Translation {
 
     /// Calls through tables that mostly called the same few functions of the own instance so far: their code offsets, in
     /// order, and where the instance has the entries of these functions, the most frequent of a call first.
-    pub fn usual_targets(&self) -> impl Iterator<Item = (u32, u32)> {
+    pub fn usual_targets(&self) -> impl Iterator<Item = (CodeOffset, u32)> {
         let noted = self.table_calls.iter().zip(self.targets.chunks(call_targets::WORDS));
         noted.flat_map(|(offset, words)| {
             call_targets::usual(words).into_iter().map(|entry| (*offset, entry))
@@ -175,8 +180,8 @@ impl Translation {
 #[derive(Clone, Debug, Default)]
 pub struct References {
     locals: Box<[i32]>,
-    /// Positions in units, in ascending order, and where the operands of each end.
-    ends: Vec<(u32, u32)>,
+    /// Units of code, in ascending order, and where the operands of each end.
+    ends: Vec<(CodeUnit, u32)>,
     operands: Vec<i32>,
     /// Whether there would be so many that they are not kept.
     too_many: bool,
@@ -192,15 +197,15 @@ impl References {
     }
 
     /// Forgets what was noted of this position, the last one, if something was.
-    pub(crate) fn forget(&mut self, at: u32) {
+    pub(crate) fn forget(&mut self, at: CodeUnit) {
         if self.ends.last().is_some_and(|last| last.0 == at) {
             self.ends.pop();
             self.operands.truncate(self.ends.last().map_or(0, |last| last.1 as usize));
         }
     }
 
-    pub(crate) fn push(&mut self, at: u32, operands: impl Iterator<Item = i32>) {
-        let room = Self::LEAST.max(Self::PER_UNIT * at as usize);
+    pub(crate) fn push(&mut self, at: CodeUnit, operands: impl Iterator<Item = i32>) {
+        let room = Self::LEAST.max(Self::PER_UNIT * at.index());
         if self.too_many || self.operands.len() > room {
             self.too_many = true;
             return;
@@ -212,7 +217,7 @@ impl References {
 
     /// The slots that hold references where a frame's ip is at this unit of the code; none if nothing is known of
     /// it, so that each slot may hold one.
-    pub fn at(&self, unit: u32) -> Option<impl Iterator<Item = i32> + '_> {
+    pub fn at(&self, unit: CodeUnit) -> Option<impl Iterator<Item = i32> + '_> {
         let i = self.ends.binary_search_by_key(&unit, |end| end.0).ok()?;
         let start = i.checked_sub(1).map_or(0, |before| self.ends[before].1);
         let operands = &self.operands[start as usize..self.ends[i].1 as usize];

@@ -10,7 +10,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use wardian_module::ModuleInfo;
-use wardian_types::{DefinedFuncIndex, FuncType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType};
 use wardian_vm::compiled::{
     CallerOf, CompileError, CompiledCode, CompiledFunction, MemoryVariant, ModuleOptions, Tunables,
 };
@@ -94,7 +94,7 @@ impl Compiler {
         bytes: &[u8],
         defined: DefinedFuncIndex,
         variant: MemoryVariant,
-        expected: &[(u32, DefinedFuncIndex)],
+        expected: &[(CodeOffset, DefinedFuncIndex)],
     ) -> Result<CompiledFunction, CompileError> {
         let env = Env { expected, ..self.env(info, bytes, variant) };
         self.compile_in(&mut Worker::new(), &env, defined, None)
@@ -126,9 +126,9 @@ impl Compiler {
         info: &ModuleInfo,
         bytes: &[u8],
         defined: DefinedFuncIndex,
-        loop_offset: u32,
+        loop_offset: CodeOffset,
         variant: MemoryVariant,
-        expected: &[(u32, DefinedFuncIndex)],
+        expected: &[(CodeOffset, DefinedFuncIndex)],
     ) -> Result<CompiledFunction, CompileError> {
         let env = Env { expected, ..self.env(info, bytes, variant) };
         self.compile_in(&mut Worker::new(), &env, defined, Some(loop_offset))
@@ -139,7 +139,7 @@ impl Compiler {
         worker: &mut Worker,
         env: &Env<'_>,
         defined: DefinedFuncIndex,
-        loop_entry: Option<u32>,
+        loop_entry: Option<CodeOffset>,
     ) -> Result<CompiledFunction, CompileError> {
         worker.body(&*self.shared.isa, env, defined, loop_entry).map_err(|reason| {
             CompileError::Function { index: env.info.func_index(defined), reason }

@@ -12,8 +12,10 @@ use cranelift_codegen::{Final, MachBufferFinalized};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_module::Complexity;
-use wardian_types::{DefinedFuncIndex, FuncIndex};
-use wardian_vm::compiled::{CompiledFunction, FrameTable, MAX_UNCHECKED_FRAME, OptLevel, StackMap};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
+use wardian_vm::compiled::{
+    CompiledFunction, FrameTable, MAX_UNCHECKED_FRAME, OptLevel, StackMap, TextOffset,
+};
 use wasmparser::{BinaryReader, FunctionBody};
 
 /// The longest that compiling one function may be expected to take.
@@ -37,7 +39,7 @@ impl Worker {
         isa: &dyn TargetIsa,
         env: &Env<'_>,
         defined: DefinedFuncIndex,
-        loop_entry: Option<u32>,
+        loop_entry: Option<CodeOffset>,
     ) -> Result<CompiledFunction, String> {
         self.guarded(|worker| {
             let info = env.info;
@@ -153,7 +155,7 @@ impl Worker {
 fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<StackMap> {
     let maps = buffer.user_stack_maps().iter();
     maps.map(|(offset, frame, map)| StackMap {
-        offset: *offset,
+        offset: TextOffset::from_u32(*offset),
         frame: *frame,
         slots: map.entries().map(|(_, slot)| slot).collect(),
     })

@@ -15,7 +15,7 @@ use cranelift_codegen::ir::{self, Function, Inst, Value};
 use cranelift_codegen::isa::unwind::UnwindInst;
 use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler, RegClass};
 use wardian_types::TrapCode;
-use wardian_vm::compiled::{Call, InstanceAt, Location, Trap};
+use wardian_vm::compiled::{Call, InstanceAt, Location, SourceLoc, TextOffset, Trap};
 use wardian_vm::unwind::{CALLEE_SAVED, Saved};
 
 type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
@@ -31,7 +31,7 @@ pub(crate) fn tables(func: &Function, buffer: &Buffer) -> (Vec<Trap>, Vec<Locati
     let mut traps: Vec<Trap> = buffer
         .traps()
         .iter()
-        .map(|t| Trap { offset: t.offset, code: trap_number(t.code) })
+        .map(|t| Trap { offset: TextOffset::from_u32(t.offset), code: trap_number(t.code) })
         .collect();
     traps.sort_by_key(|t| t.offset);
     let locations = with_sunk_loads(&locations(buffer), &sunk_loads(func, buffer));
@@ -47,11 +47,13 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
     let mut calls = Vec::new();
     for site in buffer.call_sites().filter(|site| !site.exception_handlers.is_empty()) {
         let frame_size = site.frame_offset.ok_or("a call with handlers has no frame")?;
-        let mut call = Call { offset: site.ret_addr, frame_size, ..Call::default() };
+        let offset = TextOffset::from_u32(site.ret_addr);
+        let (instance, entry) = (InstanceAt::default(), TextOffset::FIRST);
+        let mut call = Call { offset, frame_size, instance, scope: 0, entry };
         for handler in site.exception_handlers {
             match handler {
                 FinalizedMachExceptionHandler::Tag(tag, offset) => {
-                    (call.scope, call.entry) = (tag.as_u32(), *offset);
+                    (call.scope, call.entry) = (tag.as_u32(), TextOffset::from_u32(*offset));
                 }
                 FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
                     call.instance = InstanceAt::Stack(*offset);
@@ -130,9 +132,10 @@ fn trap_number(code: ir::TrapCode) -> u8 {
 fn locations(buffer: &Buffer) -> Vec<Location> {
     let mut locations: Vec<Location> = Vec::new();
     for range in buffer.get_srclocs_sorted() {
-        let wasm = range.loc.bits();
-        if range.start != range.end && locations.last().is_none_or(|l| l.wasm != wasm) {
-            locations.push(Location { offset: range.start, wasm });
+        let operator = SourceLoc::from_u32(range.loc.bits());
+        let is_new = locations.last().is_none_or(|l| l.operator != operator);
+        if range.start != range.end && is_new {
+            locations.push(Location { offset: TextOffset::from_u32(range.start), operator });
         }
     }
     locations.shrink_to_fit();
@@ -142,8 +145,8 @@ fn locations(buffer: &Buffer) -> Vec<Location> {
 /// An instruction that can trap.
 struct Record {
     /// Operator and code.
-    key: (u32, u8),
-    offset: u32,
+    key: (SourceLoc, u8),
+    offset: TextOffset,
     /// Whether it was found out which load it has.
     taken: bool,
 }
@@ -155,8 +158,10 @@ fn records(buffer: &Buffer) -> Vec<Record> {
     for trap in buffer.traps() {
         let range = ranges.partition_point(|r| r.start <= trap.offset).checked_sub(1);
         if let Some(range) = range.map(|i| &ranges[i]).filter(|r| trap.offset < r.end) {
-            let key = (range.loc.bits(), trap.code.as_raw().get());
-            records.push(Record { key, offset: trap.offset, taken: false });
+            let operator = SourceLoc::from_u32(range.loc.bits());
+            let key = (operator, trap.code.as_raw().get());
+            let offset = TextOffset::from_u32(trap.offset);
+            records.push(Record { key, offset, taken: false });
         }
     }
     records.sort_unstable_by_key(|r| (r.key, r.offset));
@@ -165,8 +170,8 @@ fn records(buffer: &Buffer) -> Vec<Record> {
     records
 }
 
-fn find(records: &mut [Record], wasm: u32, code: ir::TrapCode) -> Option<&mut Record> {
-    let key = (wasm, code.as_raw().get());
+fn find(records: &mut [Record], operator: SourceLoc, code: ir::TrapCode) -> Option<&mut Record> {
+    let key = (operator, code.as_raw().get());
     let at = records.partition_point(|r| r.key < key);
     records[at..].iter_mut().take_while(|r| r.key == key).find(|r| !r.taken)
 }
@@ -175,7 +180,7 @@ fn find(records: &mut [Record], wasm: u32, code: ir::TrapCode) -> Option<&mut Re
 struct Tracked {
     value: Value,
     code: ir::TrapCode,
-    wasm: u32,
+    operator: SourceLoc,
 }
 
 /// The loads that are memory operands of other operators' instructions: where those are, and the
@@ -194,15 +199,20 @@ fn sunk_loads(func: &Function, buffer: &Buffer) -> Vec<Location> {
                 follow(func, inst, &mut records, &mut tracked, &mut found);
             }
             let Some(code) = load_code(func, inst) else { continue };
-            let wasm = func.srcloc(inst).bits();
-            if find(&mut records, wasm, code).is_none() {
-                tracked.push(Tracked { value: func.dfg.first_result(inst), code, wasm });
+            let operator = operator_of(func, inst);
+            if find(&mut records, operator, code).is_none() {
+                tracked.push(Tracked { value: func.dfg.first_result(inst), code, operator });
             }
         }
     }
     found.sort_by_key(|l| l.offset);
     found.dedup_by_key(|l| l.offset);
     found
+}
+
+/// The operator that an instruction was made from.
+fn operator_of(func: &Function, inst: Inst) -> SourceLoc {
+    SourceLoc::from_u32(func.srcloc(inst).bits())
 }
 
 /// The code of a load that can trap and that Cranelift may move to where its value is used.
@@ -225,12 +235,12 @@ fn follow(
 ) {
     for arg in func.dfg.inst_args(inst) {
         let Some(at) = tracked.iter().position(|t| t.value == *arg) else { continue };
-        let Tracked { code, wasm, .. } = tracked.swap_remove(at);
-        if let Some(record) = find(records, func.srcloc(inst).bits(), code) {
+        let Tracked { code, operator, .. } = tracked.swap_remove(at);
+        if let Some(record) = find(records, operator_of(func, inst), code) {
             record.taken = true;
-            found.push(Location { offset: record.offset, wasm });
+            found.push(Location { offset: record.offset, operator });
         } else if let [value] = func.dfg.inst_results(inst) {
-            tracked.push(Tracked { value: *value, code, wasm });
+            tracked.push(Tracked { value: *value, code, operator });
         }
     }
 }
@@ -239,10 +249,10 @@ fn follow(
 fn with_sunk_loads(locations: &[Location], sunk: &[Location]) -> Vec<Location> {
     let mut all = Vec::with_capacity(locations.len() + 2 * sunk.len());
     let mut rest = locations.iter().copied().peekable();
-    let mut current = u32::MAX;
+    let mut current = SourceLoc::NONE;
     for load in sunk {
         while let Some(next) = rest.next_if(|l| l.offset <= load.offset) {
-            current = next.wasm;
+            current = next.operator;
             all.push(next);
         }
         if all.last().is_some_and(|l: &Location| l.offset == load.offset) {
@@ -250,9 +260,9 @@ fn with_sunk_loads(locations: &[Location], sunk: &[Location]) -> Vec<Location> {
         }
         all.push(*load);
         // No other instruction begins there.
-        let after = load.offset + 1;
+        let after = TextOffset::from_u32(load.offset.as_u32() + 1);
         if rest.peek().is_none_or(|l| l.offset > after) {
-            all.push(Location { offset: after, wasm: current });
+            all.push(Location { offset: after, operator: current });
         }
     }
     all.extend(rest);
@@ -266,7 +276,10 @@ mod tests {
 
     #[test]
     fn sunk_loads_have_places_of_their_own() {
-        let at = |offset, wasm| Location { offset, wasm };
+        let at = |offset, operator| Location {
+            offset: TextOffset::from_u32(offset),
+            operator: SourceLoc::from_u32(operator),
+        };
         let all = [at(0, 1), at(8, 2), at(13, 3)];
         let sunk = [at(4, 10), at(8, 11), at(12, 12), at(20, 13)];
         let expected = [

@@ -1,6 +1,5 @@
 //! Small functions are compiled into their callers, up to where they call others.
 
-use wardian_jit::TextOffset;
 use wardian_jit::{
     Capture, CompiledFunction, CompiledIndex, Compiler, MemoryVariant, OptLevel, Tunables,
 };
@@ -27,7 +26,7 @@ fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> 
         .clone()
         .find(|at| bytes[*at] == 0x11)
         .unwrap_or(info.code_section);
-    let offset = (call - info.code_section) as u32;
+    let offset = CodeOffset::from_u32((call - info.code_section) as u32);
     let expected: Vec<_> =
         expected.iter().map(|at| (offset, DefinedFuncIndex::from_u32(*at))).collect();
     let variant = MemoryVariant::Guarded;
@@ -131,17 +130,13 @@ fn places_in_bodies_are_known() {
     let code = compiler.assemble(vec![function.clone()]).expect("it fits");
     let extracted = code.extract(CompiledIndex::FIRST, code.text()).expect("it is there");
     assert_eq!((extracted.text, extracted.inlined), (function.text.clone(), vec![body]));
-    let trap = function
-        .traps
-        .iter()
-        .find(|trap| code.inlined_at(TextOffset::from_u32(trap.offset)).is_some());
+    let trap = function.traps.iter().find(|trap| code.inlined_at(trap.offset).is_some());
     let trap = trap.expect("the load can trap");
-    let at = TextOffset::from_u32(trap.offset);
-    assert_eq!(code.location(at), Some(CodeOffset::from_u32(body.site)));
+    assert_eq!(code.location(trap.offset), Some(body.site));
     assert_eq!(function.location(trap.offset), Some(body.site));
     // Behind the count of locals and the operator of the address.
-    let within = CodeOffset::from_u32(body.start + 3);
-    assert_eq!(code.inlined_at(at), Some((body.defined, within)));
+    let within = CodeOffset::from_u32(body.start.as_u32() + 3);
+    assert_eq!(code.inlined_at(trap.offset), Some((body.defined, within)));
     // SAFETY: they were just written.
     #[allow(unsafe_code, reason = "it is what is tested")]
     let read = unsafe { wardian_jit::CompiledCode::from_bytes(&code.to_bytes()) };

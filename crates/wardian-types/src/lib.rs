@@ -9,6 +9,7 @@ mod counts;
 mod extern_type;
 mod features;
 mod function;
+mod guest_addr;
 mod index;
 mod index_vec;
 mod trap;
@@ -22,6 +23,7 @@ pub use counts::Counts;
 pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use features::CoreFeatures;
 pub use function::FuncType;
+pub use guest_addr::GuestAddr;
 pub use index::{
     CodeOffset, DataIndex, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, ElemIndex,
     FieldIndex, FuncIndex, GlobalIndex, Index, LabelIndex, LocalIndex, MemoryIndex, TableIndex,

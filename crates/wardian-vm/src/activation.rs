@@ -7,16 +7,15 @@
 //!
 //! All entries of a store share one wasm stack: an inner entry begins where the outer guest stopped to call
 //! the host, so the whole state of a store's guests is `[wasm_sp, stack_top)` for compiled frames and
-//! `[stack_top, interp_sp)` for interpreted ones. The lowest bit of `wasm_sp` is set if the innermost frame
-//! of all is an interpreted one.
+//! `[stack_top, interp_sp)` for interpreted ones.
 
 mod fresh;
 mod suspended;
 
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
 use crate::arch;
 pub use crate::arch::status;
-pub use crate::layout::{Activation, INTERPRETED};
+pub use crate::layout::{Activation, WasmSp};
 use crate::layout::{StoreCtx, instance};
 use crate::signals;
 use crate::system::thread::{self, Unready};
@@ -64,7 +63,7 @@ pub unsafe fn enter(
         let sp = entry_sp(store, outer_sp);
         let outer_args = (*store).args;
         let outer_entry = (*store).entry_sp;
-        (*store).args = args as usize;
+        (*store).args = SlotsPtr::of(args);
         (*store).entry_sp = sp;
         let root = Root { ctx, serial: 0 };
         let outcome =
@@ -87,7 +86,7 @@ pub unsafe fn enter_interpreted(store: *mut StoreCtx, ctx: VmCtxPtr, args: *mut 
         let sp = entry_sp(store, outer_sp);
         let outer_args = (*store).args;
         let outer_entry = (*store).entry_sp;
-        (*store).args = args as usize;
+        (*store).args = SlotsPtr::of(args);
         (*store).entry_sp = sp;
         let root = Root { ctx, serial: 0 };
         let outcome = run(store, outer_sp, root, |_| status::START);
@@ -102,9 +101,9 @@ pub unsafe fn enter_interpreted(store: *mut StoreCtx, ctx: VmCtxPtr, args: *mut 
 /// # Safety
 ///
 /// The store is valid.
-unsafe fn entry_sp(store: *const StoreCtx, outer_sp: usize) -> usize {
+unsafe fn entry_sp(store: *const StoreCtx, outer_sp: WasmSp) -> StackAddr {
     // SAFETY: the caller's promise.
-    if outer_sp == 0 { unsafe { (*store).stack_top } } else { outer_sp & !15 }
+    if outer_sp.is_none() { unsafe { (*store).stack_top } } else { outer_sp.aligned() }
 }
 
 /// What stays the same when an entry is left and resumed.
@@ -114,17 +113,16 @@ struct Root {
     serial: u64,
 }
 
-/// The slots that the innermost compiled code was entered with, if an interpreted frame did that; else
-/// zero.
+/// The slots that the innermost compiled code was entered with, if an interpreted frame did that.
 ///
 /// # Safety
 ///
 /// The store is valid, and the activation is its innermost.
-unsafe fn segment_args(store: *const StoreCtx, activation: &Activation) -> usize {
+unsafe fn segment_args(store: *const StoreCtx, activation: &Activation) -> SlotsPtr {
     // SAFETY: the caller's promise.
     let args = unsafe { (*store).args };
     let of_entry = activation.args.get();
-    if of_entry == 0 || of_entry == args { 0 } else { args }
+    if of_entry.is_null() || of_entry == args { SlotsPtr::NULL } else { args }
 }
 
 /// Gives up the interpreted frames of an entry.
@@ -171,9 +169,9 @@ pub unsafe fn serial(store: *mut StoreCtx) -> u64 {
 ///
 /// The store is valid and used by no other thread, and its guest has called so.
 #[inline]
-pub unsafe fn calling_frame(store: *const StoreCtx) -> usize {
+pub unsafe fn calling_frame(store: *const StoreCtx) -> StackAddr {
     // SAFETY: the frame record of the stub, which leads to that of the function.
-    unsafe { *(((*store).wasm_sp + arch::RECORD) as *const usize) }
+    unsafe { *(*store).wasm_sp.sp().above(arch::RECORD).as_ptr() }
 }
 
 /// Whether the entry with this number is still on the store's list.
@@ -223,7 +221,7 @@ pub unsafe fn depth(store: *const StoreCtx) -> u64 {
 ///
 /// The store is valid and used by no other thread.
 #[inline]
-unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Activation {
+unsafe fn activation(store: *const StoreCtx, outer_sp: WasmSp, root: Root) -> Activation {
     // SAFETY: the caller's promise.
     let store = unsafe { &*store };
     Activation {
@@ -231,7 +229,7 @@ unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Act
         outer_sp,
         outer_fp: store.interp_fp,
         slots: store.interp_sp,
-        args: Cell::new(0),
+        args: Cell::new(SlotsPtr::NULL),
         interpreting: Cell::new(false),
         serial: Cell::new(root.serial),
         ctx: root.ctx,
@@ -258,7 +256,7 @@ unsafe fn set_activation(store: *mut StoreCtx, activation: *const Activation) {
 #[inline(always)]
 unsafe fn run(
     store: *mut StoreCtx,
-    outer_sp: usize,
+    outer_sp: WasmSp,
     root: Root,
     switch: impl FnOnce(*mut StoreCtx) -> u64,
 ) -> Outcome {
@@ -293,7 +291,7 @@ unsafe fn run(
                 status = interpret(store, &activation, status);
             } else if status != status::RETURNED {
                 (*store).ended_slots = (*store).interp_sp;
-                (*store).ended_args = 0;
+                (*store).ended_args = SlotsPtr::NULL;
             }
             signals::set_current(previous);
             if status != status::RETURNED {
@@ -345,7 +343,7 @@ unsafe fn catch(store: *mut StoreCtx) -> u64 {
 unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> u64 {
     // SAFETY: the caller's promise; the code that makes such a status possible has set `interpret`.
     unsafe {
-        if activation.args.get() == 0 {
+        if activation.args.get().is_null() {
             activation.args.set((*store).args);
         }
         let Some(interpret) = (*store).interpret else { return status::ENDED };

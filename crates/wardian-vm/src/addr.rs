@@ -53,6 +53,15 @@ address_types! {
     /// What code gets as its context: the words of an instance, or a record that begins as a
     /// [`HostFunc`](crate::layout::HostFunc) does.
     pub struct VmCtxPtr;
+
+    /// An address on a stack: a stack pointer, a frame pointer, an address in or between frames, or a bound of the stack.
+    pub struct StackAddr;
+
+    /// Where arguments come from and results go to: raw slots of the embedder's, or in a frame.
+    pub struct SlotsPtr;
+
+    /// An address of data in this process, as an instruction that faulted or a guest that waits has it.
+    pub struct DataAddr;
 }
 
 impl CodeAddr {
@@ -128,5 +137,98 @@ impl VmCtxPtr {
     #[inline(always)]
     pub fn word<T>(self, offset: usize) -> *mut T {
         std::ptr::with_exposed_provenance_mut(self.0.wrapping_add(offset))
+    }
+}
+
+impl StackAddr {
+    /// The address of this place.
+    #[inline(always)]
+    pub fn of<T>(place: *const T) -> StackAddr {
+        StackAddr(place.expose_provenance())
+    }
+
+    /// What is there.
+    #[inline(always)]
+    pub fn as_ptr<T>(self) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.0)
+    }
+
+    /// The address so many bytes above.
+    #[inline(always)]
+    pub const fn above(self, bytes: usize) -> StackAddr {
+        StackAddr(self.0.wrapping_add(bytes))
+    }
+
+    /// The address so many bytes below.
+    #[inline(always)]
+    pub const fn below(self, bytes: usize) -> StackAddr {
+        StackAddr(self.0.wrapping_sub(bytes))
+    }
+
+    /// The address so many bytes above, or below if they are negative.
+    #[inline(always)]
+    pub const fn offset(self, bytes: isize) -> StackAddr {
+        StackAddr(self.0.wrapping_add_signed(bytes))
+    }
+
+    /// How many bytes it is above `lower`; a number that wraps if it is below that.
+    #[inline(always)]
+    pub const fn bytes_from(self, lower: StackAddr) -> usize {
+        self.0.wrapping_sub(lower.0)
+    }
+
+    /// Whether it is a multiple of `alignment`.
+    #[inline(always)]
+    pub const fn is_aligned_to(self, alignment: usize) -> bool {
+        self.0.is_multiple_of(alignment)
+    }
+
+    /// Whether so many bytes from it on are between `start` and `end`. Right for any address, and any number of bytes.
+    ///
+    /// ```
+    /// use wardian_vm::addr::StackAddr;
+    ///
+    /// let [start, last, end] = [64, 112, 128].map(StackAddr::from_usize);
+    /// assert!(start.is_within(start, end, 64) && last.is_within(start, end, 16));
+    /// assert!(!last.is_within(start, end, 17) && !StackAddr::MAX.is_within(start, end, 16));
+    /// ```
+    #[inline(always)]
+    pub const fn is_within(self, start: StackAddr, end: StackAddr, bytes: usize) -> bool {
+        let left = end.bytes_from(self);
+        left >= bytes && left <= end.bytes_from(start)
+    }
+}
+
+impl SlotsPtr {
+    /// The slots here.
+    #[inline(always)]
+    pub fn of(slots: *const u64) -> SlotsPtr {
+        SlotsPtr(slots.expose_provenance())
+    }
+
+    /// The first of them.
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut u64 {
+        std::ptr::with_exposed_provenance_mut(self.0)
+    }
+}
+
+impl DataAddr {
+    /// The address of this.
+    #[inline(always)]
+    pub fn of<T>(data: *const T) -> DataAddr {
+        DataAddr(data.expose_provenance())
+    }
+
+    /// What is there.
+    #[inline(always)]
+    pub fn as_ptr<T>(self) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.0)
+    }
+
+    /// How many bytes it is behind `start`; a number that wraps if it is before that.
+    #[inline(always)]
+    pub const fn bytes_from(self, start: DataAddr) -> usize {
+        self.0.wrapping_sub(start.0)
     }
 }

@@ -23,6 +23,7 @@
 //! then the compiler says what it saves ([`Saved`]), or it is a stub of [`crate::arch`] that waits for another
 //! stub: that changes none of these registers before.
 
+use crate::addr::StackAddr;
 use crate::arch;
 
 /// The registers, by their numbers in the instructions of this processor, in the order in which functions save
@@ -53,10 +54,10 @@ impl Saved {
     /// # Safety
     ///
     /// `fp` is the frame pointer of a function of which this is said, and the frame is on a wasm stack.
-    pub(crate) unsafe fn restore(self, kept: &mut CalleeSaved, fp: usize) {
+    pub(crate) unsafe fn restore(self, kept: &mut CalleeSaved, fp: StackAddr) {
         for (at, below) in self.places() {
             // SAFETY: the caller's promise: the function has saved it there in its prologue.
-            kept[at] = unsafe { *((fp - below) as *const usize) };
+            kept[at] = unsafe { *fp.below(below).as_ptr() };
         }
     }
 }
@@ -64,6 +65,7 @@ impl Saved {
 #[cfg(test)]
 mod tests {
     use super::{CALLEE_SAVED, Saved};
+    use crate::addr::StackAddr;
 
     #[test]
     fn registers_lie_below_the_frame_pointer() {
@@ -84,7 +86,7 @@ mod tests {
         // Padding is above the registers, right below the frame pointer.
         let frame: [usize; 5] = [30, 31, 32, 0, 99];
         let mut kept: super::CalleeSaved = std::array::from_fn(|i| i);
-        let fp = &raw const frame[4] as usize;
+        let fp = StackAddr::of(&raw const frame[4]);
         // SAFETY: a frame as a function makes it that saves three registers.
         unsafe { Saved(0b01101).restore(&mut kept, fp) };
         assert_eq!(kept[..5], [30, 1, 31, 32, 4]);

@@ -30,12 +30,11 @@
 //! before it leaves the embedder's stack, and resets it right after it has returned there: so it shows
 //! exactly whether the innermost entry is open, where the list alone is early or late.
 
-use crate::addr::CodeAddr;
+use crate::addr::{CodeAddr, StackAddr};
 use crate::arch::{self, Registers, ReturnAddress};
 use crate::code_memory;
-use crate::interpreted::{Boundary, Function, flag, frame};
-use crate::layout::StoreCtx;
-use crate::layout::{Activation, INTERPRETED};
+use crate::interpreted::{Boundary, CallerLink, Function, frame};
+use crate::layout::{Activation, StoreCtx, WasmSp};
 use std::ops::Range;
 
 /// The frames of one store, innermost first, through all its entries.
@@ -48,13 +47,13 @@ pub struct Frames<'a> {
     /// What to give next.
     current: Option<Position>,
     /// The slots of the frame that was given last, if it is interpreted.
-    slots: Option<usize>,
+    slots: Option<StackAddr>,
     /// Its frame pointer, if it is compiled and has its record.
-    fp: Option<usize>,
+    fp: Option<StackAddr>,
     /// The entry around the current one: its activation, and where its stack stood.
     outer: *const Activation,
-    outer_sp: usize,
-    outer_fp: usize,
+    outer_sp: WasmSp,
+    outer_fp: StackAddr,
 }
 
 /// A frame: its program counter, where its caller is found, and where its slots are if it is interpreted.
@@ -62,7 +61,7 @@ pub struct Frames<'a> {
 struct Position {
     pc: CodeAddr,
     caller: Caller,
-    slots: Option<usize>,
+    slots: Option<StackAddr>,
 }
 
 impl Position {
@@ -71,26 +70,37 @@ impl Position {
     }
 }
 
+/// What a compiled function has at its frame pointer.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct FrameRecord {
+    /// Its caller's frame pointer.
+    pub(crate) fp: StackAddr,
+    /// Where it returns to.
+    pub(crate) pc: CodeAddr,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Caller {
     /// The interpreted frame at this address, which waits in a call.
-    Frame(usize),
+    Frame(StackAddr),
     /// Through the frame record at this address.
-    Record(usize),
+    Record(StackAddr),
     /// The function has no record yet: its return address is in this slot, the frame pointer is
     /// still its caller's.
-    Slot { slot: usize, fp: usize },
+    Slot { slot: StackAddr, fp: StackAddr },
     /// The same, but the return address is known.
-    Return { address: CodeAddr, fp: usize },
+    Return { address: CodeAddr, fp: StackAddr },
 }
 
-/// The number; how it was made is hidden from the compiler, which would replace it by an equal one.
-fn forget_origin(mut number: usize) -> usize {
+/// The address; how it was computed is hidden from the compiler, which would replace it by an equal one.
+fn forget_origin(address: StackAddr) -> StackAddr {
+    let mut number = address.as_usize();
     // SAFETY: nothing is done.
     unsafe {
         std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
     }
-    number
+    StackAddr::from_usize(number)
 }
 
 /// A step of the walk.
@@ -179,7 +189,7 @@ impl<'a> Frames<'a> {
         // SAFETY: the caller's promise.
         let (outer, outer_sp, outer_fp) = match unsafe { activation.as_ref() } {
             Some(a) => (a.previous, a.outer_sp, a.outer_fp),
-            None => (std::ptr::null(), 0, 0),
+            None => (std::ptr::null(), WasmSp::NONE, StackAddr::NULL),
         };
         Frames { store, current: None, slots: None, fp: None, outer, outer_sp, outer_fp }
     }
@@ -218,7 +228,7 @@ impl<'a> Frames<'a> {
             };
             let caller = match address {
                 // That of the outermost frame, a trampoline's, is ours.
-                Some(address) if !code_memory::contains(address) => Caller::Record(0),
+                Some(address) if !code_memory::contains(address) => Caller::Record(StackAddr::NULL),
                 Some(address) => Caller::Return { address, fp },
                 None => Caller::Record(fp),
             };
@@ -228,10 +238,10 @@ impl<'a> Frames<'a> {
             };
             return Some((!in_code, frames));
         }
-        let address = std::ptr::from_ref(entry) as usize;
+        let address = StackAddr::of(entry);
         let entered = sp < store.host_sp && store.host_sp < address;
         let runs = entry.interpreting.get() && !entered;
-        if runs && store.interp_sp == 0 {
+        if runs && store.interp_sp.is_null() {
             frames.current = frames.interpreted(store.interp_fp, true);
             return Some((false, frames));
         }
@@ -241,7 +251,7 @@ impl<'a> Frames<'a> {
         // The innermost entry may have no frame yet, or none any more.
         if !entered && frames.current.is_none() {
             let (sp, fp) = (frames.outer_sp, frames.outer_fp);
-            if sp == 0 {
+            if sp.is_none() {
                 return None;
             }
             // SAFETY: as above.
@@ -252,32 +262,30 @@ impl<'a> Frames<'a> {
     }
 
     /// Where a guest that waits in a call into the host stands.
-    fn standing(&self, wasm_sp: usize, fp: usize) -> Option<Position> {
-        if wasm_sp & INTERPRETED != 0 {
+    fn standing(&self, wasm_sp: WasmSp, fp: StackAddr) -> Option<Position> {
+        if wasm_sp.is_interpreted() {
             self.interpreted(fp, false)
         } else {
-            self.record(wasm_sp + arch::RECORD)
+            self.record(wasm_sp.sp().above(arch::RECORD))
         }
     }
 
-    fn in_slots(&self, address: usize) -> bool {
-        address.is_multiple_of(8)
-            && address >= self.store.stack_top
-            && address + 8 * frame::HEADER <= self.store.interp_limit
+    fn in_slots(&self, address: StackAddr) -> bool {
+        let (start, end) = (self.store.stack_top, self.store.interp_limit);
+        address.is_aligned_to(8) && address.is_within(start, end, 8 * frame::HEADER)
     }
 
     /// The interpreted frame at `fp`, or the next one outwards that is not being run by compiled code.
     /// `exact` says that its ip is an instruction's address, not that of the instruction behind a call.
-    fn interpreted(&self, mut fp: usize, mut exact: bool) -> Option<Position> {
+    fn interpreted(&self, mut fp: StackAddr, mut exact: bool) -> Option<Position> {
         while self.in_slots(fp) {
             // SAFETY: a frame's header is in the part of the mapping for interpreted frames. Whatever it
             // holds, only addresses there and on the wasm stack are followed.
             let (previous, ip, function) = unsafe {
-                let words = fp as *const usize;
-                let word = |at| *words.offset(at);
+                let word = |at| *fp.as_ptr::<usize>().offset(at);
                 (word(frame::PREVIOUS), word(frame::IP), word(frame::FUNCTION))
             };
-            let caller = self.caller_of(fp, previous);
+            let caller = self.caller_of(fp, CallerLink::from_word(previous));
             if ip != 0 {
                 // SAFETY: a frame that is not moved has a function, which outlives it.
                 let begins = || unsafe { (*(function as *const Function)).entry as usize == ip };
@@ -294,42 +302,41 @@ impl<'a> Frames<'a> {
     }
 
     /// Who called the interpreted frame at `fp`, from its header.
-    fn caller_of(&self, fp: usize, previous: usize) -> Caller {
-        let outer = previous & !flag::MASK;
+    fn caller_of(&self, fp: StackAddr, previous: CallerLink) -> Caller {
+        let outer = previous.address();
         if outer >= fp || !self.in_slots(outer) {
-            return Caller::Record(0);
+            return Caller::Record(StackAddr::NULL);
         }
-        if previous & flag::BOUNDARY == 0 {
+        if !previous.is_boundary() {
             return Caller::Frame(outer);
         }
         // SAFETY: in the part of the mapping for interpreted frames.
-        match unsafe { (*(outer as *const Boundary)).wasm_sp } {
-            0 => Caller::Record(0),
-            sp => Caller::Record(sp + arch::RECORD),
+        match unsafe { (*outer.as_ptr::<Boundary>()).wasm_sp } {
+            WasmSp::NONE => Caller::Record(StackAddr::NULL),
+            caller => Caller::Record(caller.sp().above(arch::RECORD)),
         }
     }
 
-    fn on_stack(&self, address: usize) -> bool {
-        address.is_multiple_of(8)
-            && address >= self.store.guard_end
-            && address + 16 <= self.store.stack_top
+    fn on_stack(&self, address: StackAddr) -> bool {
+        let (start, end) = (self.store.guard_end, self.store.stack_top);
+        address.is_aligned_to(8) && address.is_within(start, end, 16)
     }
 
     /// The caller whose frame record is at `fp`; none where the chain ends.
-    fn record(&self, fp: usize) -> Option<Position> {
+    fn record(&self, fp: StackAddr) -> Option<Position> {
         if !self.on_stack(fp) {
             return None;
         }
         // SAFETY: two words on the accessible part of the wasm stack, where by the promise of the
         // constructors frames lie. Whatever they hold, only addresses on the stack are followed.
-        let (next, pc) = unsafe { (*(fp as *const usize), *((fp + 8) as *const CodeAddr)) };
+        let FrameRecord { fp: next, pc } = unsafe { *fp.as_ptr() };
         // The record that says zero, or leads to an interpreted frame, is the entry trampoline's: its
         // return address is ours.
         if next >= self.store.stack_top {
             return self.interpreted(next, false);
         }
         let caller = Caller::Record(next);
-        (next != 0 && next > fp).then_some(Position::compiled(pc.before(), caller))
+        (next > fp).then_some(Position::compiled(pc.before(), caller))
     }
 }
 
@@ -348,17 +355,16 @@ impl Frames<'_> {
         let (mut skipped, mut size) = (0, 0);
         while code.contains(&pc) && self.on_stack(fp) {
             // SAFETY: as in `record`.
-            let (next, address) =
-                unsafe { (*(fp as *const usize), *((fp + 8) as *const CodeAddr)) };
+            let FrameRecord { fp: next, pc: address } = unsafe { *fp.as_ptr() };
             // The end of a chain is for `record`.
             if next <= fp || next >= self.store.stack_top {
                 break;
             }
-            let guess = forget_origin(fp + size);
+            let guess = forget_origin(fp.above(size));
             if next == guess {
                 fp = guess;
             } else {
-                (size, fp) = (next - fp, next);
+                (size, fp) = (next.bytes_from(fp), next);
             }
             pc = address.before();
             skipped += 1;
@@ -370,11 +376,11 @@ impl Frames<'_> {
     /// A slot of the frame that was given last, counted from where its header begins: see
     /// [`crate::interpreted::FrameLayout`]. None if compiled code runs the frame.
     pub fn slot(&self, index: i32) -> Option<u64> {
-        let address = self.slots?.checked_add_signed(index as isize * 8)?;
+        let address = self.slots?.offset(index as isize * 8);
         let inside = self.store.stack_top..self.store.interp_limit;
         // SAFETY: in the part of the mapping for interpreted frames, and aligned as frames are; what it
         // holds is any word.
-        inside.contains(&address).then(|| unsafe { *(address as *const u64) })
+        inside.contains(&address).then(|| unsafe { *address.as_ptr() })
     }
 
     /// The slots of the frame that was given last, parameters included; none if it is not interpreted.
@@ -382,39 +388,39 @@ impl Frames<'_> {
         let Some(fp) = self.slots else { return 0..0 };
         // SAFETY: an interpreted frame has a function, which outlives it.
         let function = unsafe {
-            let function = *(fp as *const usize).offset(frame::FUNCTION);
+            let function = *fp.as_ptr::<usize>().offset(frame::FUNCTION);
             &*(function as *const Function)
         };
         -(function.param_slots as i32)..function.frame_slots as i32
     }
 
     /// Where the record of the frame lies that was given last, if it is compiled.
-    pub fn frame_pointer(&self) -> Option<usize> {
+    pub fn frame_pointer(&self) -> Option<StackAddr> {
         self.fp
     }
 
     /// The interpreted frame that was given last; none if it is compiled.
-    pub fn interpreted_frame(&self) -> Option<*const usize> {
-        self.slots.map(|fp| fp as *const usize)
+    pub fn interpreted_frame(&self) -> Option<StackAddr> {
+        self.slots
     }
 
     /// A word in a frame that was given, at an address on the wasm stack; none elsewhere.
-    pub fn word_at(&self, address: usize) -> Option<u64> {
-        let inside = address.is_multiple_of(8)
+    pub fn word_at(&self, address: StackAddr) -> Option<u64> {
+        let inside = address.is_aligned_to(8)
             && address >= self.store.guard_end
             && address < self.store.stack_top;
         // SAFETY: eight bytes of the accessible part of the wasm stack, as in `reference_at`.
-        inside.then(|| unsafe { *(address as *const u64) })
+        inside.then(|| unsafe { *address.as_ptr() })
     }
 
     /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.
-    pub fn reference_at(&self, address: usize) -> Option<u32> {
-        let inside = address.is_multiple_of(4)
+    pub fn reference_at(&self, address: StackAddr) -> Option<u32> {
+        let inside = address.is_aligned_to(4)
             && address >= self.store.guard_end
             && address < self.store.stack_top;
         // SAFETY: four bytes of the accessible part of the wasm stack, where frames lie as the constructors
         // promise; what they hold is any word.
-        inside.then(|| unsafe { *(address as *const u32) })
+        inside.then(|| unsafe { *address.as_ptr() })
     }
 
     fn outward(&self, caller: Caller) -> Option<Position> {
@@ -423,7 +429,7 @@ impl Frames<'_> {
             Caller::Record(fp) => self.record(fp),
             Caller::Slot { slot, fp } if self.on_stack(slot) => {
                 // SAFETY: the slot is on the wasm stack.
-                let pc = unsafe { *(slot as *const CodeAddr) };
+                let pc = unsafe { *slot.as_ptr::<CodeAddr>() };
                 Some(Position::compiled(pc.before(), Caller::Record(fp)))
             }
             Caller::Slot { .. } => None,
@@ -447,7 +453,7 @@ impl Iterator for Frames<'_> {
             }
             return Some(Step::Frame(pc));
         }
-        if self.outer_sp == 0 {
+        if self.outer_sp.is_none() {
             return None;
         }
         let current = self.standing(self.outer_sp, self.outer_fp);

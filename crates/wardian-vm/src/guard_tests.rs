@@ -181,10 +181,11 @@ fn a_stack_has_a_guard_below_it_also_when_it_is_used_again() {
     let mut store = Box::new(crate::layout::StoreCtx::default());
     let mut look = |stack: &WasmStack| {
         stack.attach(&mut store);
-        is_guard(store.guard_start..store.guard_end);
-        assert_eq!(store.guard_end - store.guard_start, GUARD);
-        is_usable(store.guard_end..store.interp_limit);
-        (store.guard_end, store.interp_limit)
+        is_guard(store.guard_start.as_usize()..store.guard_end.as_usize());
+        assert_eq!(store.guard_end.bytes_from(store.guard_start), GUARD);
+        let (low, high) = (store.guard_end.as_usize(), store.interp_limit.as_usize());
+        is_usable(low..high);
+        (low, high)
     };
     let pool = StackPool::new(1 << 20, 1 << 20, false);
     let first = pool.take().unwrap();

@@ -27,8 +27,8 @@
 //! where the frame is resumed, written whenever other code may look at the frame or run: before calls, at
 //! loop headers, at traps. Nothing in a frame points to the embedder's stack.
 
-use crate::addr::{CodeAddr, VmCtxPtr};
-use crate::layout::StoreCtx;
+use crate::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use crate::layout::{StoreCtx, WasmSp};
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_types::{DefinedFuncIndex, ValType};
 
@@ -74,6 +74,85 @@ pub mod flag {
     pub const OTHER_INSTANCE: usize = 4;
 }
 
+/// The word `previous` of a frame: its caller, with flags for the code that returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct CallerLink(usize);
+
+impl CallerLink {
+    /// The word in a frame.
+    #[inline(always)]
+    pub const fn from_word(word: usize) -> CallerLink {
+        CallerLink(word)
+    }
+
+    /// The word for a frame.
+    #[inline(always)]
+    pub const fn as_word(self) -> usize {
+        self.0
+    }
+
+    /// An interpreted frame calls a function of its own instance.
+    #[inline(always)]
+    pub fn same_instance(fp: *const u64) -> CallerLink {
+        CallerLink(fp.expose_provenance())
+    }
+
+    /// An interpreted frame calls; the callee's instance is another one, or may be.
+    #[inline(always)]
+    pub fn other_instance(fp: *const u64) -> CallerLink {
+        CallerLink::same_instance(fp).from_other_instance()
+    }
+
+    /// Compiled code or the embedder calls.
+    #[inline(always)]
+    pub fn boundary(boundary: *const Boundary) -> CallerLink {
+        CallerLink(boundary.expose_provenance() | flag::BOUNDARY)
+    }
+
+    /// The same, where listeners are to be notified when the frame ends.
+    #[inline(always)]
+    pub const fn listened(self) -> CallerLink {
+        CallerLink(self.0 | flag::LISTENED)
+    }
+
+    /// The calling frame, if it is interpreted, of the same instance, and no listeners are to be notified.
+    #[inline(always)]
+    pub const fn plain(self) -> Option<StackAddr> {
+        if self.0 & flag::MASK == 0 { Some(StackAddr::from_usize(self.0)) } else { None }
+    }
+
+    /// The same, but that the caller's instance is another one, or may be.
+    #[inline(always)]
+    pub const fn from_other_instance(self) -> CallerLink {
+        CallerLink(self.0 | flag::OTHER_INSTANCE)
+    }
+
+    /// The same, but that no listeners are to be notified.
+    #[inline(always)]
+    pub const fn unlistened(self) -> CallerLink {
+        CallerLink(self.0 & !flag::LISTENED)
+    }
+
+    /// Where the caller is: its frame, or a [`Boundary`].
+    #[inline(always)]
+    pub const fn address(self) -> StackAddr {
+        StackAddr::from_usize(self.0 & !flag::MASK)
+    }
+
+    /// Whether that is a boundary.
+    #[inline(always)]
+    pub const fn is_boundary(self) -> bool {
+        self.0 & flag::BOUNDARY != 0
+    }
+
+    /// Whether listeners are to be notified when the frame ends.
+    #[inline(always)]
+    pub const fn is_listened(self) -> bool {
+        self.0 & flag::LISTENED != 0
+    }
+}
+
 /// What a call finds: a word of 64 bits whose low bits say what the rest points to. Zero: nobody has called yet, so ask
 /// [`Service::Resolve`] and its kin.
 pub mod target {
@@ -115,14 +194,22 @@ pub struct Function {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Boundary {
-    /// Where the compiled caller stands on the wasm stack; zero if the embedder called.
-    pub wasm_sp: usize,
+    /// Where the compiled caller stands on the wasm stack; none if the embedder called.
+    pub wasm_sp: WasmSp,
     /// Where it has slots for the results.
-    pub slots: usize,
-    /// Slots of the compiled segment's own entry; zero for those of the activation.
-    pub args: usize,
+    pub slots: SlotsPtr,
+    /// Slots of the compiled segment's own entry; null for those of the activation.
+    pub args: SlotsPtr,
     /// Number of slots of the results.
     pub result_slots: usize,
+}
+
+impl Boundary {
+    /// The embedder called, and its slots are those of the entry.
+    pub const fn of_embedder(result_slots: usize) -> Boundary {
+        let slots = SlotsPtr::NULL;
+        Boundary { wasm_sp: WasmSp::NONE, slots, args: slots, result_slots }
+    }
 }
 
 /// What an executor returns with.
@@ -156,7 +243,7 @@ pub struct PendingCall {
     /// Position among the functions that the module defines, where the instance's own function is called.
     pub defined: u64,
     /// Arguments, and room for results.
-    pub slots: usize,
+    pub slots: SlotsPtr,
     /// Whether the call is a tail call: the arguments lie where the frame's parameters lay, or above.
     pub tail: u64,
     /// Slots of the arguments.

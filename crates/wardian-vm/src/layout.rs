@@ -30,8 +30,8 @@ mod context;
 mod offsets;
 mod refused_access;
 
-use crate::addr::{CodeAddr, VmCtxPtr};
-pub use activation::{Activation, INTERPRETED};
+use crate::addr::{CodeAddr, DataAddr, SlotsPtr, StackAddr, VmCtxPtr};
+pub use activation::{Activation, WasmSp};
 pub use offsets::{host_func, listened, memory, noted, table};
 pub use refused_access::{Refused, refused};
 use std::mem::offset_of;
@@ -50,17 +50,17 @@ pub const CAPTURE_WORDS: usize = 16;
 #[derive(Debug)]
 pub struct StoreCtx {
     /// Stack pointer of the embedder's stack, valid while a guest runs.
-    pub host_sp: usize,
-    /// Stack pointer of the wasm stack, valid while a host function runs.
-    pub wasm_sp: usize,
+    pub host_sp: StackAddr,
+    /// Where the guest stands, valid while a host function runs.
+    pub wasm_sp: WasmSp,
     /// Non-zero when the guest must stop: a bit set of [`crate::interrupt`] reasons. Read at every
     /// return from the host, and by polls where code has them.
     pub interrupt: AtomicU64,
     /// Lowest stack address that a function may use; below it lies the guard. Read by compiled
     /// code only where there are no signals.
-    pub stack_limit: usize,
+    pub stack_limit: StackAddr,
     /// The slots that carry arguments in and results out of the innermost entry.
-    pub args: usize,
+    pub args: SlotsPtr,
     /// The instance whose code made the latest call through a table, or through an import that has
     /// a [`Noted`]; zero if the embedder made it.
     pub indirect_caller: VmCtxPtr,
@@ -69,23 +69,23 @@ pub struct StoreCtx {
     /// Program counter of a trap caught by signal.
     pub trap_pc: CodeAddr,
     /// Frame pointer at a trap caught by signal.
-    pub trap_fp: usize,
+    pub trap_fp: StackAddr,
     /// Address whose access faulted.
-    pub trap_addr: usize,
+    pub trap_addr: DataAddr,
     /// Address range of the stack's guard pages.
-    pub guard_start: usize,
+    pub guard_start: StackAddr,
     /// End of that range.
-    pub guard_end: usize,
+    pub guard_end: StackAddr,
     /// Highest address of the wasm stack.
-    pub stack_top: usize,
+    pub stack_top: StackAddr,
     /// Start of the innermost entry's frames: where the stack stood when it was entered.
-    pub entry_sp: usize,
+    pub entry_sp: StackAddr,
     /// Opaque pointer to the owner's data, for host functions.
     pub owner: usize,
     /// Rust functions behind the builtins, in the order of [`Builtin`].
     pub builtins: *const usize,
     /// Stack pointer at a trap caught by signal.
-    pub trap_sp: usize,
+    pub trap_sp: StackAddr,
     /// The link register then, where the processor has one.
     pub trap_link: CodeAddr,
     /// The innermost entry, a list through the embedder's stack.
@@ -97,7 +97,7 @@ pub struct StoreCtx {
     /// How many entries were given a number.
     pub entries: u64,
     /// Where the wasm stack stood when the latest entry ended without returning.
-    pub ended_sp: usize,
+    pub ended_sp: WasmSp,
     /// The number of that entry.
     pub ended_serial: u64,
     /// What the latest builtin returned, where a guest that is resumed after it needs that.
@@ -107,22 +107,22 @@ pub struct StoreCtx {
     pub samples: AtomicUsize,
     /// fp of the innermost interpreted frame, while [`Self::wasm_sp`] says that one is innermost, and
     /// while interpreted code runs.
-    pub interp_fp: usize,
+    pub interp_fp: StackAddr,
     /// First free slot above the interpreted frames, while no interpreted code runs; zero while some
     /// does.
-    pub interp_sp: usize,
+    pub interp_sp: StackAddr,
     /// End of the slots that interpreted frames may use.
-    pub interp_limit: usize,
+    pub interp_limit: StackAddr,
     /// `interp_fp` when the latest entry ended without returning.
-    pub ended_fp: usize,
+    pub ended_fp: StackAddr,
     /// `interp_sp` then.
-    pub ended_slots: usize,
+    pub ended_slots: StackAddr,
     /// `args` then, if those were of compiled code that an interpreted frame had called; else zero.
-    pub ended_args: usize,
+    pub ended_args: SlotsPtr,
     /// The [`InterpretedFunc`] that compiled code has called.
-    pub callee: usize,
+    pub callee: *const InterpretedFunc,
     /// Its arguments, and room for its results.
-    pub callee_slots: usize,
+    pub callee_slots: SlotsPtr,
     /// The trap that interpreted code ended with, as [`wardian_types::TrapCode`].
     pub trap_code: u64,
     /// What interpreted code asks the runtime to call.

@@ -1,5 +1,6 @@
 //! The object files of this process: the program and its shared libraries.
 
+use crate::addr::CodeAddr;
 use std::path::PathBuf;
 
 /// An object file that is loaded.
@@ -12,7 +13,7 @@ pub struct Object {
 }
 
 /// The object in which an address lies; an empty one if there is none.
-pub fn containing(address: usize) -> Object {
+pub fn containing(address: CodeAddr) -> Object {
     crate::system::object_at(address)
 }
 
@@ -22,10 +23,10 @@ mod tests {
 
     #[test]
     fn this_code_lies_in_an_object() {
-        let here = containing(containing as *const () as usize);
-        let libc = containing(libc::getpid as *const () as usize);
+        let here = containing(CodeAddr::of(containing as *const ()));
+        let libc = containing(CodeAddr::of(libc::getpid as *const ()));
         assert!(here.path.is_none(), "the program has no path");
         assert!(libc.path.is_some() || cfg!(target_env = "musl"), "{libc:?}");
-        assert_eq!(containing(1).path, None);
+        assert_eq!(containing(CodeAddr::from_usize(1)).path, None);
     }
 }

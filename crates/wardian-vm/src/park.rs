@@ -1,5 +1,6 @@
 //! Waiting on an address of a shared memory (threads proposal, `memory.atomic.wait` and `notify`).
 
+use crate::addr::DataAddr;
 use crate::interrupt::Interrupter;
 use crate::sync::{Condvar, Instant, LazyLock, Mutex, MutexGuard};
 use crate::torture;
@@ -41,7 +42,7 @@ impl Waiter {
     }
 }
 
-type Queues = HashMap<usize, VecDeque<Arc<Waiter>>>;
+type Queues = HashMap<DataAddr, VecDeque<Arc<Waiter>>>;
 
 static QUEUES: LazyLock<Mutex<Queues>> = LazyLock::new(Mutex::default);
 
@@ -52,7 +53,7 @@ fn queues() -> MutexGuard<'static, Queues> {
 /// A thread's place in the queue of an address, until it is dropped.
 #[derive(Debug)]
 pub struct Queued {
-    address: usize,
+    address: DataAddr,
     waiter: Arc<Waiter>,
     deadline: Option<Instant>,
 }
@@ -62,7 +63,7 @@ impl Queued {
     ///
     /// `still_expected` is evaluated with the queues locked, so no notification can fall between it and the waiting.
     pub fn join(
-        address: usize,
+        address: DataAddr,
         still_expected: impl FnOnce() -> bool,
         timeout: Option<Duration>,
     ) -> Option<Queued> {
@@ -142,7 +143,7 @@ fn sleep(waiter: &Waiter, deadline: Option<Instant>, interrupter: &Interrupter) 
 }
 
 /// Wakes up to `count` of those who wait at `address`, the longest first; returns how many.
-pub fn notify(address: usize, count: u32) -> u32 {
+pub fn notify(address: DataAddr, count: u32) -> u32 {
     let mut queues = queues();
     let Some(queue) = queues.get_mut(&address) else { return 0 };
     let mut woken = 0;

@@ -47,7 +47,7 @@ pub const HEADER: usize = 4;
 const TRUNCATED: u64 = 1 << 32;
 /// Where beside the length the number of links is.
 const LINKS: u32 = 40;
-/// Means the host among program counters.
+/// Stands for the host among program counters.
 pub const HOST: u64 = 0;
 
 /// Where samples wait to be read.
@@ -80,7 +80,7 @@ pub struct Drained {
     pub words: Vec<u64>,
     /// Samples for which there was no room, since the ring was last read.
     pub dropped: u64,
-    /// Ticks that came before the sample of the one before was taken, since then.
+    /// Requests since the last read that came before the previous one was served.
     pub missed: u64,
 }
 
@@ -101,7 +101,7 @@ pub struct RawSample<'a> {
     pub links: &'a [u64],
 }
 
-/// Takes the first sample off some words.
+/// Parses the first sample, and advances past it.
 pub fn next_sample<'a>(words: &mut &'a [u64]) -> Option<RawSample<'a>> {
     let [head, time, cpu_time, kernel_time, ..] = **words else { return None };
     let (sample, rest) = words.split_at_checked(head as u32 as usize)?;
@@ -150,7 +150,7 @@ impl SampleRing {
         self.active.load(Ordering::SeqCst)
     }
 
-    /// Ends it: after this returns no handler writes to the ring.
+    /// Stops sampling: after this returns no handler writes to the ring.
     pub fn stop(&self) {
         self.active.store(false, Ordering::SeqCst);
         while self.busy.load(Ordering::SeqCst) {
@@ -176,7 +176,7 @@ impl SampleRing {
         }
     }
 
-    /// Takes all that is there. Any thread may.
+    /// Removes all samples from the ring. Any thread may call this.
     pub fn drain(&self) -> Drained {
         let _reader = self.reader.lock().unwrap_or_else(|e| e.into_inner());
         let read = self.read.load(Ordering::Relaxed);

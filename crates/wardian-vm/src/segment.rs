@@ -13,7 +13,7 @@
 //!
 //! The code that runs the entry calls these from one loop, so they never nest, however deeply the frames do.
 
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::arch;
 use crate::layout::StoreCtx;
 
@@ -26,7 +26,7 @@ pub fn interpreted_stub() -> CodeAddr {
 pub const LINK: usize = 16;
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`, for the interpreted frame at the
-/// store's `interp_fp`. Returns a status (see `crate::arch`): that frame's address when the function has
+/// store's `interp_fp`. Returns a status (see [`crate::activation::status`]): that frame's address when the function has
 /// returned; then the store's `wasm_sp` is `sp - LINK`.
 ///
 /// # Safety
@@ -39,7 +39,7 @@ pub unsafe fn enter(
     code: CodeAddr,
     args: *mut u64,
     trampoline: CodeAddr,
-    sp: usize,
+    sp: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { arch::enter_segment(store, ctx, code, args, trampoline, sp) }

@@ -11,6 +11,7 @@
 //! Compiled code has no stack check in its prologues: frames larger than the guard touch each of
 //! its pages in turn (Cranelift's inline probes), so an overflow always faults in the guard.
 
+use crate::addr::StackAddr;
 use crate::layout::StoreCtx;
 use crate::mapping::{Mapping, round_up};
 use std::io;
@@ -61,13 +62,13 @@ impl WasmStack {
     ///
     /// The store must not run a guest on another stack, and must not outlive this one.
     pub fn attach(&self, store: &mut StoreCtx) {
-        let base = self.mapping.base() as usize;
+        let base = StackAddr::of(self.mapping.base());
         store.guard_start = base;
-        store.guard_end = base + GUARD;
-        store.stack_limit = base + GUARD + RED_ZONE;
-        store.stack_top = base + GUARD + self.size();
+        store.guard_end = base.above(GUARD);
+        store.stack_limit = base.above(GUARD + RED_ZONE);
+        store.stack_top = base.above(GUARD + self.size());
         store.interp_sp = store.stack_top;
-        store.interp_limit = store.stack_top + self.slots;
+        store.interp_limit = store.stack_top.above(self.slots);
     }
 
     /// Releases the pages past the first `keep` bytes in either direction, so that one deep recursion does

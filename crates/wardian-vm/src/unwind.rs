@@ -22,12 +22,12 @@
 
 pub use crate::callee_saved::{CALLEE_SAVED, Saved};
 
-use crate::addr::CodeAddr;
+use crate::addr::{CodeAddr, SlotsPtr, StackAddr};
 use crate::arch;
 use crate::callee_saved::CalleeSaved;
-use crate::interpreted::{Boundary, Function, flag, frame};
-use crate::layout::INTERPRETED;
-use crate::layout::StoreCtx;
+use crate::frames::FrameRecord;
+use crate::interpreted::{Boundary, CallerLink, Function, frame};
+use crate::layout::{StoreCtx, WasmSp};
 use crate::segment::LINK;
 
 /// A frame of the walk.
@@ -38,12 +38,12 @@ pub enum Place {
         /// The return address of the call that it waits in.
         pc: CodeAddr,
         /// Its frame pointer.
-        fp: usize,
+        fp: StackAddr,
     },
     /// An interpreted frame.
     Interpreted {
         /// Its address.
-        fp: usize,
+        fp: StackAddr,
     },
 }
 
@@ -52,12 +52,12 @@ pub enum Place {
 pub struct Unwinding {
     at: At,
     /// The slots that the compiled code at hand was entered with.
-    args: usize,
+    args: SlotsPtr,
     /// The slots that the entry was entered with.
-    entry_args: usize,
+    entry_args: SlotsPtr,
     /// Where the slots of interpreted frames end that are further out than the compiled code at hand.
-    slots_end: usize,
-    stack_top: usize,
+    slots_end: StackAddr,
+    stack_top: StackAddr,
     /// What is known of the callee-saved registers, in the compiled code at hand.
     known: Known,
 }
@@ -66,17 +66,17 @@ pub struct Unwinding {
 #[derive(Clone, Copy, Debug)]
 enum Known {
     /// What the stub has saved by which the guest has left compiled code; it stands there.
-    Stub(usize),
+    Stub(WasmSp),
     /// The call to whose frame the frame record leads.
-    Call { record: usize, kept: CalleeSaved },
+    Call { record: StackAddr, kept: CalleeSaved },
 }
 
 #[derive(Clone, Copy, Debug)]
 enum At {
     /// The compiled frame that the frame record at this address leads to.
-    Compiled { record: usize },
+    Compiled { record: StackAddr },
     /// An interpreted frame; below `sp` the wasm stack is free when it is the innermost.
-    Interpreted { fp: usize, sp: usize },
+    Interpreted { fp: StackAddr, sp: StackAddr },
     /// The entry ends here.
     End,
 }
@@ -92,9 +92,9 @@ impl Unwinding {
         // SAFETY: the caller's promise; the activation is that of the guest.
         unsafe {
             let ctx = &*store;
-            let at = match ctx.wasm_sp & INTERPRETED {
-                0 => At::Compiled { record: ctx.wasm_sp + arch::RECORD },
-                _ => At::Interpreted { fp: ctx.interp_fp, sp: ctx.wasm_sp & !15 },
+            let at = match ctx.wasm_sp.is_interpreted() {
+                false => At::Compiled { record: ctx.wasm_sp.sp().above(arch::RECORD) },
+                true => At::Interpreted { fp: ctx.interp_fp, sp: ctx.wasm_sp.aligned() },
             };
             let mut walk = Unwinding {
                 at,
@@ -118,7 +118,7 @@ impl Unwinding {
         match self.at {
             At::Compiled { record } => {
                 // SAFETY: a frame record on the wasm stack.
-                let (fp, pc) = unsafe { read_record(record) };
+                let FrameRecord { fp, pc } = unsafe { read_record(record) };
                 Some(Place::Compiled { pc, fp })
             }
             At::Interpreted { fp, .. } => Some(Place::Interpreted { fp }),
@@ -136,7 +136,7 @@ impl Unwinding {
         unsafe {
             match self.at {
                 At::Compiled { record } => {
-                    self.at = At::Compiled { record: *(record as *const usize) };
+                    self.at = At::Compiled { record: *record.as_ptr() };
                 }
                 At::Interpreted { fp, sp } => self.leave_interpreted(fp, sp),
                 At::End => {}
@@ -146,24 +146,24 @@ impl Unwinding {
     }
 
     /// Continues with the caller of the interpreted frame at `fp`.
-    unsafe fn leave_interpreted(&mut self, fp: usize, sp: usize) {
+    unsafe fn leave_interpreted(&mut self, fp: StackAddr, sp: StackAddr) {
         // SAFETY: the caller's promise: it is a frame, and what it leads to is a frame or a boundary.
         unsafe {
-            let previous = *(fp as *const usize).offset(frame::PREVIOUS);
-            let outer = previous & !flag::MASK;
-            if previous & flag::BOUNDARY == 0 {
+            let previous = CallerLink::from_word(*fp.as_ptr::<usize>().offset(frame::PREVIOUS));
+            let outer = previous.address();
+            if !previous.is_boundary() {
                 self.at = At::Interpreted { fp: outer, sp };
                 return;
             }
-            let Boundary { wasm_sp, args, .. } = *(outer as *const Boundary);
-            if wasm_sp == 0 {
+            let Boundary { wasm_sp, args, .. } = *outer.as_ptr();
+            if wasm_sp.is_none() {
                 self.at = At::End;
                 return;
             }
-            self.args = if args == 0 { self.entry_args } else { args };
+            self.args = if args.is_null() { self.entry_args } else { args };
             self.slots_end = outer;
             self.known = Known::Stub(wasm_sp);
-            self.at = At::Compiled { record: wasm_sp + arch::RECORD };
+            self.at = At::Compiled { record: wasm_sp.sp().above(arch::RECORD) };
         }
     }
 
@@ -174,18 +174,18 @@ impl Unwinding {
         unsafe {
             loop {
                 match self.at {
-                    At::Compiled { record } => match *(record as *const usize) {
-                        0 => self.at = At::End,
+                    At::Compiled { record } => match *record.as_ptr::<StackAddr>() {
+                        StackAddr::NULL => self.at = At::End,
                         // The record of the trampoline of a segment: an interpreted frame has entered it.
                         fp if fp >= self.stack_top => {
-                            let sp = record + 2 * size_of::<usize>() + LINK;
+                            let sp = record.above(size_of::<FrameRecord>() + LINK);
                             self.at = At::Interpreted { fp, sp };
                         }
                         _ => return,
                     },
-                    At::Interpreted { fp: 0, .. } => self.at = At::End,
+                    At::Interpreted { fp: StackAddr::NULL, .. } => self.at = At::End,
                     At::Interpreted { fp, sp } => {
-                        if *(fp as *const usize).offset(frame::IP) != 0 {
+                        if *fp.as_ptr::<usize>().offset(frame::IP) != 0 {
                             return;
                         }
                         self.leave_interpreted(fp, sp);
@@ -203,14 +203,13 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::begin`].
-    pub unsafe fn leaves(&self, frame: usize) -> bool {
+    pub unsafe fn leaves(&self, frame: StackAddr) -> bool {
         let is_interpreted = frame >= self.stack_top;
         match self.at {
             At::Compiled { .. } if is_interpreted => frame >= self.slots_end,
             At::Compiled { record } => {
                 // SAFETY: the caller's promise: it is the record of the frame at hand.
-                let fp = unsafe { *(record as *const usize) };
-                frame < fp
+                frame < unsafe { *record.as_ptr::<StackAddr>() }
             }
             At::Interpreted { fp, sp } => match is_interpreted {
                 true => frame > fp,
@@ -241,8 +240,8 @@ impl Unwinding {
         // called something that called the host by a stub. That has been read when the landing is written.
         unsafe {
             let kept = self.kept(saved);
-            let fp = *(record as *const usize);
-            let sp = fp - size as usize;
+            let fp = *record.as_ptr::<StackAddr>();
+            let sp = fp.below(size as usize);
             (*store).wasm_sp = arch::write_landing(store, sp, fp, pc, payload, &kept);
             (*store).interp_sp = self.slots_end;
             (*store).args = self.args;
@@ -270,12 +269,12 @@ impl Unwinding {
         // calls: an interpreted one would have been entered from, or left by, another stub.
         unsafe {
             let (mut record, mut kept) = match self.known {
-                Known::Stub(stub) => (stub + arch::RECORD, arch::saved_by_stub(stub)),
+                Known::Stub(stub) => (stub.sp().above(arch::RECORD), arch::saved_by_stub(stub)),
                 Known::Call { record, kept } => (record, kept),
             };
             let At::Compiled { record: end } = self.at else { return kept };
             while record != end {
-                let (fp, pc) = read_record(record);
+                let FrameRecord { fp, pc } = read_record(record);
                 saved(pc).restore(&mut kept, fp);
                 record = fp;
             }
@@ -293,23 +292,22 @@ impl Unwinding {
         let At::Interpreted { fp, sp } = self.at else { return };
         // SAFETY: the caller's promise.
         unsafe {
-            let words = fp as *mut usize;
+            let words = fp.as_ptr::<usize>();
             *words.offset(frame::IP) = ip.as_usize();
             let function = *words.offset(frame::FUNCTION) as *const Function;
             (*store).interp_fp = fp;
-            (*store).interp_sp = words.cast::<u64>().add((*function).frame_slots as usize) as usize;
-            (*store).wasm_sp = sp | INTERPRETED;
+            (*store).interp_sp = fp.above(8 * (*function).frame_slots as usize);
+            (*store).wasm_sp = WasmSp::interpreted(sp);
         }
     }
 }
 
-/// The frame pointer and the return address in a frame record.
+/// The frame record there.
 ///
 /// # Safety
 ///
-/// It is one.
-unsafe fn read_record(record: usize) -> (usize, CodeAddr) {
+/// There is one.
+unsafe fn read_record(record: StackAddr) -> FrameRecord {
     // SAFETY: the caller's promise.
-    let [fp, pc] = unsafe { *(record as *const [usize; 2]) };
-    (fp, CodeAddr::from_usize(pc))
+    unsafe { *record.as_ptr() }
 }

@@ -1,4 +1,4 @@
-//! The thread that looks at deadlines.
+//! The thread that fires deadlines, repeats signals and requests samples.
 
 use crate::interrupt::Interrupter;
 use crate::samples::SampleRing;
@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-/// One thread that fires deadlines, repeats signals and asks for samples. The last are the least work
-/// of the three, and asking late does no harm, so they need no thread of their own.
+/// The state of that thread. Samples are requested by the same thread: a late request does no harm.
 #[derive(Default)]
 pub(crate) struct Watchdog {
     queue: Mutex<Queue>,
@@ -18,15 +17,14 @@ pub(crate) struct Watchdog {
     changed: Condvar,
 }
 
-/// What is to be done, the earliest first. Entries can be taken out again, so that they go with whom
-/// they are for.
+/// Tasks by time, the earliest first. An entry is removed when the store that it is for goes.
 #[derive(Default)]
 pub(crate) struct Queue {
     pub(crate) tasks: BTreeMap<Key, Task>,
     next: u64,
 }
 
-/// An entry of the queue: when, and a number that distinguishes it from others of the same time.
+/// The key of an entry: its time, and a number that is unique among entries of the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) at: Instant,
@@ -61,7 +59,7 @@ impl Tick {
             + (self.interval / 2).mul_f64((self.random >> 32) as f64 / 2f64.powi(32))
     }
 
-    /// Asks for one. Returns whether to continue.
+    /// Requests a sample. Returns whether there will be another.
     fn run(&self) -> bool {
         let (Some(interrupter), Some(ring)) = (self.interrupter.upgrade(), self.ring.upgrade())
         else {
@@ -143,7 +141,7 @@ impl Watchdog {
         queue.tasks.insert(key, task);
         let first = queue.tasks.first_key_value().is_some_and(|(first, _)| *first == key);
         drop(queue);
-        // Else it is going to wake up in time.
+        // Otherwise the thread wakes up in time anyway.
         if first {
             self.changed.notify_one();
         }
@@ -168,7 +166,7 @@ impl Watchdog {
                 }
                 Task::Repeat(interrupter, reason) => interrupter.repeat(reason),
                 Task::Tick(mut tick) if tick.run() => {
-                    // What was missed is not made up for.
+                    // If the thread is late, the samples in between are skipped.
                     let next = (key.at + tick.next()).max(Instant::now() + tick.interval / 2);
                     self.push(next, Task::Tick(tick));
                 }

@@ -70,7 +70,7 @@ impl Instance {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         check_store(inner, self.store)?;
-        let module = inner.instances[self.index].module.clone();
+        let module = inner.instance(self.index).module().clone();
         let chosen = choose(&module, &factory);
         let state = AttachmentState::lasting();
         inner.attach(self.index, &chosen, &state)?;

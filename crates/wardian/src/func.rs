@@ -184,7 +184,7 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = store.as_context_mut();
-        let callable = self.checked(&store.0.inner, params, results.len())?;
+        let callable = self.callable(&store.0.inner, results.len())?;
         let params = params.iter().cloned().map(Into::into);
         Ok(store.0.call_values(callable, params, |at, value| results[at] = value.into())?)
     }
@@ -248,7 +248,7 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = store.as_context_mut();
-        let callable = self.checked(&store.0.inner, params, results.len())?;
+        let callable = self.callable(&store.0.inner, results.len())?;
         let mut call =
             AsyncCall::of_values(store.0, callable, params.iter().cloned().map(Into::into))?
                 .under(&options.settings());
@@ -257,10 +257,16 @@ impl Func {
         Ok(())
     }
 
-    /// The type, and what is needed for a call with these arguments, which are checked.
-    fn checked(&self, store: &StoreInner, params: &[Val], results: usize) -> Result<Callable> {
+    /// What is needed for a call with room for so many results. The call compares its arguments itself.
+    fn callable(&self, store: &StoreInner, results: usize) -> Result<Callable> {
         check_store(store, self.store)?;
-        check_arguments(store, store.func_type(self.index), params, results)?;
+        let ty = store.func_type(self.index);
+        if results != ty.results().len() {
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("the function is {ty}, but was called with room for {results} results"),
+            ));
+        }
         Ok(store.callable(self.index)?)
     }
 
@@ -285,34 +291,6 @@ impl Func {
         })?;
         Ok(TypedFunc { callable, func: *self, types: PhantomData })
     }
-}
-
-fn check_arguments(
-    store: &StoreInner,
-    ty: &FuncType,
-    params: &[Val],
-    results: usize,
-) -> Result<()> {
-    let wrong = params.iter().zip(ty.params()).enumerate().find_map(|(at, (value, ty))| {
-        let found = store.check_value(&value.clone().into(), *ty).err()?;
-        Some(format!(": argument {at} is {found}, which is no {ty}"))
-    });
-    let same_number = params.len() == ty.params().len();
-    if !same_number || wrong.is_some() {
-        let given = FuncType::new(params.iter().map(Val::ty), []);
-        let why = wrong.filter(|_| same_number).unwrap_or_default();
-        return Err(Error::usage(
-            UsageKind::Type,
-            format!("the function is {ty}, but was called with {given}{why}"),
-        ));
-    }
-    if results != ty.results().len() {
-        return Err(Error::usage(
-            UsageKind::Type,
-            format!("the function is {ty}, but was called with room for {results} results"),
-        ));
-    }
-    Ok(())
 }
 
 /// A function whose types have been checked, for calls without checks.

@@ -55,8 +55,8 @@ impl<'a> InternalModule<'a> {
     pub fn name(&self) -> Option<&'a str> {
         match self.0 {
             Source::Live { store, instance } => {
-                let data = &store.instances[instance];
-                data.name.as_deref().or_else(|| data.module.decoded.name())
+                let data = store.instance(instance);
+                data.name()
             }
             Source::Double(double) => Some(&double.name),
         }
@@ -76,7 +76,7 @@ impl<'a> InternalModule<'a> {
     pub fn module(&self) -> Option<Module> {
         match self.0 {
             Source::Live { store, instance } => {
-                Some(Module::of(store.instances[instance].module.clone()))
+                Some(Module::of(store.instance(instance).module().clone()))
             }
             Source::Double(_) => None,
         }
@@ -85,7 +85,7 @@ impl<'a> InternalModule<'a> {
     /// The code that it was closed with, if it was.
     pub fn exit_code(&self) -> Option<u32> {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance].exit_code(),
+            Source::Live { store, instance } => store.instance(instance).exit_code(),
             Source::Double(double) => double.exit_code,
         }
     }
@@ -99,7 +99,7 @@ impl<'a> InternalModule<'a> {
     pub fn num_globals(&self) -> usize {
         match self.0 {
             Source::Live { store, instance } => {
-                store.instances[instance].module.decoded.info().globals.len()
+                store.instance(instance).module().decoded.info().globals.len()
             }
             Source::Double(double) => double.globals.len(),
         }
@@ -120,7 +120,7 @@ impl<'a> InternalModule<'a> {
     pub fn global_type(&self, index: u32) -> Option<GlobalType> {
         match self.0 {
             Source::Live { store, instance } => {
-                let info = store.instances[instance].module.decoded.info();
+                let info = store.instance(instance).module().decoded.info();
                 info.globals.get(GlobalIndex::from_u32(index)).copied()
             }
             Source::Double(double) => double.globals.get(index as usize).map(|g| g.0),
@@ -138,7 +138,7 @@ impl<'a> InternalModule<'a> {
     /// How many memories it has, imported ones included.
     pub fn num_memories(&self) -> usize {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance].memories.len(),
+            Source::Live { store, instance } => store.instance(instance).memories().len(),
             Source::Double(double) => usize::from(double.memory.is_some()),
         }
     }
@@ -147,11 +147,11 @@ impl<'a> InternalModule<'a> {
     pub fn memory(&self, index: u32) -> Option<MemoryView<'a>> {
         match self.0 {
             Source::Live { store, instance } => {
-                let memories = &store.instances[instance].memories;
+                let memories = store.instance(instance).memories();
                 Some(match memories.get(MemoryIndex::from_u32(index))? {
                     MemoryRef::Own(own) => {
-                        let memory = &store.memories[*own];
-                        let ty = MemoryType { min: memory.pages(), ..memory.ty };
+                        let memory = store.memory(*own);
+                        let ty = MemoryType { min: memory.pages(), ..memory.ty() };
                         MemoryView { ty, data: Data::Own(memory.bytes()) }
                     }
                     MemoryRef::Shared(shared) => {
@@ -178,7 +178,7 @@ impl<'a> InternalModule<'a> {
     /// How many tables it has, imported ones included.
     pub fn num_tables(&self) -> usize {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance].tables.len(),
+            Source::Live { store, instance } => store.instance(instance).tables().len(),
             Source::Double(_) => 0,
         }
     }
@@ -186,15 +186,15 @@ impl<'a> InternalModule<'a> {
     /// The type of a table by its index, with the current length as minimum.
     pub fn table_type(&self, index: u32) -> Option<TableType> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let table = *store.instances[instance].tables.get(TableIndex::from_u32(index))?;
-        let table = &store.tables[table];
-        Some(TableType { min: table.len() as u64, ..table.ty })
+        let table = *store.instance(instance).tables().get(TableIndex::from_u32(index))?;
+        let table = store.table(table);
+        Some(TableType { min: table.len() as u64, ..table.ty() })
     }
 
     /// An element of a table; none if the index is out of bounds.
     pub fn table_element(&self, table: u32, element: u64) -> Option<Val> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let table = *store.instances[instance].tables.get(TableIndex::from_u32(table))?;
+        let table = *store.instance(instance).tables().get(TableIndex::from_u32(table))?;
         store.table_get(table, element).map(Val::from)
     }
 
@@ -210,7 +210,7 @@ impl<'a> InternalModule<'a> {
     pub fn num_functions(&self) -> usize {
         match self.0 {
             Source::Live { store, instance } => {
-                store.instances[instance].module.decoded.info().functions.len()
+                store.instance(instance).module().decoded.info().functions.len()
             }
             Source::Double(double) => double.functions.len(),
         }
@@ -223,7 +223,7 @@ impl<'a> InternalModule<'a> {
         }
         Some(match self.0 {
             Source::Live { store, instance } => FunctionDefinition::of_module(
-                &store.instances[instance].module,
+                store.instance(instance).module(),
                 FuncIndex::from_u32(index),
             ),
             Source::Double(double) => double.functions[index as usize].definition(),
@@ -237,9 +237,9 @@ impl<'a> InternalModule<'a> {
         if func.store != store.id() {
             return None;
         }
-        Some(match store.funcs.find(func.index)? {
+        Some(match store.func_kind(func.index)? {
             FuncKind::Wasm { instance, func } => {
-                FunctionDefinition::of_module(&store.instances[*instance].module, *func)
+                FunctionDefinition::of_module(store.instance(*instance).module(), *func)
             }
             FuncKind::Host(def) => FunctionDefinition::of_host(def),
         })
@@ -267,7 +267,7 @@ impl<'a> InternalModule<'a> {
     /// Looks a name up among the exports, then in the name section.
     fn index_of(&self, name: &str, pick: impl Fn(ItemIndex) -> Option<u32>) -> Option<u32> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let module = &store.instances[instance].module;
+        let module = store.instance(instance).module();
         if let Some(index) = module.export(name).and_then(&pick) {
             return Some(index);
         }

@@ -104,7 +104,7 @@ impl Instance {
     pub fn module(&self, store: impl AsContext) -> Module {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
-        Module::of(store.0.inner.instances[self.index].module.clone())
+        Module::of(store.0.inner.instance(self.index).module().clone())
     }
 
     /// Its name: what the embedder gave it, else the module's own.
@@ -114,15 +114,15 @@ impl Instance {
     ) -> Option<&'a str> {
         let store = store.into();
         same_store(&store.0.inner, self.store);
-        let data = &store.0.inner.instances[self.index];
-        data.name.as_deref().or_else(|| data.module.decoded.name())
+        let data = store.0.inner.instance(self.index);
+        data.name()
     }
 
     /// An export by name.
     pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.store);
-        let item = store.0.inner.instances[self.index].module.export(name)?;
+        let item = store.0.inner.instance(self.index).module().export(name)?;
         Some(self.item(store, item))
     }
 

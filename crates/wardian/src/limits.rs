@@ -1,4 +1,4 @@
-//! What a store may use.
+//! Limits of what a store may use.
 
 use crate::Result;
 
@@ -62,7 +62,7 @@ pub trait ResourceLimiter {
 /// Bytes of a table's element.
 const ELEMENT: usize = size_of::<u64>();
 
-/// Fixed limits of a store. Code is of an engine and its modules: see [`crate::Config::code_limit`].
+/// Fixed limits of a store. The size of compiled code is limited per engine: see [`crate::Config::code_limit`].
 ///
 /// ```
 /// use wardian::{Engine, Instance, Module, Store, limits::StoreLimits};

@@ -57,8 +57,8 @@ impl Memory {
     pub fn ty(&self, store: impl AsContext) -> MemoryType {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
-        let memory = &store.0.inner.memories[self.index];
-        MemoryType { min: memory.pages(), ..memory.ty }
+        let memory = store.0.inner.memory(self.index);
+        MemoryType { min: memory.pages(), ..memory.ty() }
     }
 
     /// Its size in pages.
@@ -70,7 +70,7 @@ impl Memory {
     pub fn data<'a, T: 'static>(&self, store: impl Into<crate::StoreContext<'a, T>>) -> &'a [u8] {
         let store = store.into();
         same_store(&store.0.inner, self.store);
-        store.0.inner.memories[self.index].bytes()
+        store.0.inner.memory(self.index).bytes()
     }
 
     /// Its bytes, to be changed.
@@ -80,7 +80,7 @@ impl Memory {
     ) -> &'a mut [u8] {
         let store = store.into();
         same_store(&store.0.inner, self.store);
-        store.0.inner.memories[self.index].bytes_mut()
+        store.0.inner.memory_mut(self.index).bytes_mut()
     }
 
     /// Its bytes and the embedder's data, both to be changed.
@@ -90,7 +90,7 @@ impl Memory {
     ) -> (&'a mut [u8], &'a mut T) {
         let store = store.into();
         same_store(&store.0.inner, self.store);
-        (store.0.inner.memories[self.index].bytes_mut(), &mut store.0.data.data)
+        (store.0.inner.memory_mut(self.index).bytes_mut(), &mut store.0.data.data)
     }
 
     /// Copies bytes out.
@@ -128,7 +128,7 @@ impl Memory {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
-        let before = inner.memories[self.index].grow(pages, limiter, &|| false)?;
+        let before = inner.memory_mut(self.index).grow(pages, limiter, &|| false)?;
         before.ok_or_else(|| {
             Error::limit(LimitKind::Store, format!("the memory cannot grow by {pages} pages"))
         })

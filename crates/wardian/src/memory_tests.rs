@@ -23,7 +23,7 @@ fn memories(store: &mut Store<()>) -> [Memory; 3] {
 
 fn data(store: &mut Store<()>, memory: Memory) -> &mut MemoryData {
     let StoreContextMut(store) = store.as_context_mut();
-    &mut store.inner.memories[memory.index]
+    store.inner.memory_mut(memory.index)
 }
 
 #[test]

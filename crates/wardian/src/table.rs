@@ -22,7 +22,7 @@ impl Table {
         }
         let index = inner.add_table(&ty, None, limiter)?;
         if init != 0 {
-            inner.tables[index].elements_mut().fill(init);
+            inner.table_mut(index).elements_mut().fill(init);
         }
         Ok(Table { store: inner.id(), index })
     }
@@ -35,8 +35,8 @@ impl Table {
     pub fn ty(&self, store: impl AsContext) -> TableType {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
-        let table = &store.0.inner.tables[self.index];
-        TableType { min: table.len() as u64, ..table.ty }
+        let table = store.0.inner.table(self.index);
+        TableType { min: table.len() as u64, ..table.ty() }
     }
 
     /// How many elements it has.
@@ -80,9 +80,9 @@ impl Table {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
-        let ty = inner.tables[self.index].ty;
+        let ty = inner.table(self.index).ty();
         let init = inner.element(&ty, &init.into())?;
-        let table = &mut inner.tables[self.index];
+        let table = inner.table_mut(self.index);
         let new = table.grow(delta, limiter)?;
         let new = new.ok_or_else(|| {
             Error::limit(LimitKind::Store, format!("the table cannot grow by {delta} elements"))

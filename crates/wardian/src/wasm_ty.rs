@@ -140,8 +140,8 @@ macro_rules! tuples {
 wardian_runtime::lists!(tuples);
 
 /// What a host function may return: results, or a `Result` of them with any error that can be boxed, so that `?` works
-/// in it: [`Error`], [`std::io::Error`], `anyhow::Error`, `Box<dyn Error + Send + Sync>`, a `String`. What it becomes
-/// says [`Error::host`].
+/// in it: [`Error`], [`std::io::Error`], `anyhow::Error`, `Box<dyn Error + Send + Sync>`, a `String`. [`Error::host`] says
+/// what such an error becomes.
 ///
 /// ```
 /// use wardian::{Caller, Engine, Linker};

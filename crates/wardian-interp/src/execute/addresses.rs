@@ -1,17 +1,19 @@
 //! Accesses whose address is computed on the way: a slot and a number, or a slot and another one that is
 //! shifted. The sum has 32 bits; the offset is added to it with more.
 
+use super::memory::narrow;
 use super::state::handlers;
 use crate::operand::{I32, U16, U32};
+use wardian_types::GuestAddr;
 
 #[inline(always)]
-fn plus(a: u32, by: I32, offset: U32) -> u64 {
-    u64::from(a.wrapping_add(by.0 as u32)) + u64::from(offset.0)
+fn plus(a: u32, by: I32, offset: U32) -> GuestAddr {
+    narrow(a.wrapping_add(by.0 as u32), offset)
 }
 
 #[inline(always)]
-fn index(a: u32, b: u32, shift: U16, offset: U32) -> u64 {
-    u64::from(a.wrapping_add(b.wrapping_shl(u32::from(shift.0)))) + u64::from(offset.0)
+fn index(a: u32, b: u32, shift: U16, offset: U32) -> GuestAddr {
+    narrow(a.wrapping_add(b.wrapping_shl(u32::from(shift.0))), offset)
 }
 
 macro_rules! loads {

@@ -1,25 +1,17 @@
 //! Atomic accesses. The address must be a multiple of the size: that is checked before the bounds.
 
-use super::state::{State, handlers};
+use super::state::handlers;
 use crate::op;
-use crate::operand::{S, U16, U32};
+use crate::operand::U16;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::SeqCst};
 use wardian_types::TrapCode;
-
-impl State {
-    #[inline(always)]
-    unsafe fn address(&self, a: S, offset: U32) -> u64 {
-        // SAFETY: an operand of the instruction.
-        unsafe { self.get::<u64>(a).wrapping_add(u64::from(offset.0)) }
-    }
-}
 
 /// The atomic cell of an instruction; if there is none, the handler ends here.
 macro_rules! cell {
     ($s:ident, $i:ident, $cell:ident, $ty:ty) => {{
         let address = $s.address($i.a, $i.offset);
         let size = size_of::<$ty>();
-        if address & (size as u64 - 1) != 0 {
+        if !address.is_aligned_to(size as u64) {
             return $s.refuse_access(address, TrapCode::UnalignedAtomic);
         }
         // Memories begin at pages, so the cell is aligned as the address is.
@@ -85,13 +77,13 @@ handlers! {
 
     fn atomic_address(s, op::atomic_address { d, a, offset, align: U16(align) }) {
         let address = s.address(a, offset);
-        if address & (u64::from(align) - 1) != 0 {
+        if !address.is_aligned_to(u64::from(align)) {
             return s.refuse_access(address, TrapCode::UnalignedAtomic);
         }
         if let Err(at) = s.bytes(address, usize::from(align)) {
             return s.beyond(at);
         }
-        s.set(d, address);
+        s.set(d, address.as_u64());
         s.go()
     }
 }

@@ -5,7 +5,7 @@ use crate::op;
 use crate::operand::{Far, U16, U32};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::{exit, header};
 use wardian_vm::layout::{Builtin, Refused, VmMemory, refused};
 
@@ -26,7 +26,7 @@ impl State {
         unsafe {
             let store = self.store();
             *self.fp.offset(header::IP) = self.ip as u64;
-            (*store).interp_sp = self.far(top) as usize;
+            (*store).interp_sp = StackAddr::of(self.far(top));
             f(*(*store).builtins.add(usize::from(which)).cast())
         }
     }

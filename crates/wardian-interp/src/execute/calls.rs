@@ -15,8 +15,8 @@ use crate::op;
 use crate::operand::{Far, U32};
 use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::{TrapCode, TypeNumber};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, header, target};
+use wardian_vm::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{CallerLink, Function, PendingCall, Service, exit, header, target};
 use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
 
 type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
@@ -55,7 +55,7 @@ impl State {
         // SAFETY: a function of the target word.
         unsafe {
             let store = self.store();
-            let end = (fp as usize).wrapping_add((*function).frame_slots as usize * 8);
+            let end = StackAddr::of(fp).above((*function).frame_slots as usize * 8);
             end <= (*store).interp_limit && !self.interrupted()
         }
     }
@@ -65,7 +65,7 @@ impl State {
     pub(super) unsafe fn refuse(&self, function: *const Function, fp: *mut u64) -> u64 {
         // SAFETY: as above.
         unsafe {
-            let end = (fp as usize).wrapping_add((*function).frame_slots as usize * 8);
+            let end = StackAddr::of(fp).above((*function).frame_slots as usize * 8);
             if end > (*self.store()).interp_limit {
                 return self.trap(TrapCode::StackOverflow);
             }
@@ -79,16 +79,16 @@ impl State {
         mut self,
         function: *const Function,
         fp: *mut u64,
-        previous: usize,
+        previous: CallerLink,
     ) -> u64 {
         // SAFETY: there is room for the frame.
         unsafe {
-            *fp.offset(header::PREVIOUS) = previous as u64;
+            *fp.offset(header::PREVIOUS) = previous.as_word() as u64;
             *fp.offset(header::FUNCTION) = function as u64;
             // For samples, until the frame writes it anew.
             *fp.offset(header::IP) = (*function).entry as u64;
             *fp.offset(header::VMCTX) = self.vmctx.as_usize() as u64;
-            (*self.store()).interp_fp = fp as usize;
+            (*self.store()).interp_fp = StackAddr::of(fp);
             self.fp = fp;
             self.ip = (*function).entry;
             self.go()
@@ -102,7 +102,7 @@ impl State {
         function: *const Function,
         ctx: VmCtxPtr,
         fp: *mut u64,
-        previous: usize,
+        previous: CallerLink,
     ) -> u64 {
         // SAFETY: there is room for the frame.
         unsafe {
@@ -112,7 +112,7 @@ impl State {
             self.vmctx = ctx;
             *fp.offset(header::FUNCTION) = function as u64;
             self.fp = fp;
-            self.with_memory0().enter(function, fp, previous | flag::OTHER_INSTANCE)
+            self.with_memory0().enter(function, fp, previous.from_other_instance())
         }
     }
 
@@ -128,7 +128,12 @@ impl State {
                     return self.refuse(function, fp);
                 }
                 *self.fp.offset(header::IP) = self.ip as u64;
-                return self.enter_with(function, callee.ctx, fp, self.fp as usize);
+                return self.enter_with(
+                    function,
+                    callee.ctx,
+                    fp,
+                    CallerLink::same_instance(self.fp),
+                );
             }
             *self.fp.offset(header::IP) = self.ip as u64;
             if callee.word == 0 {
@@ -152,8 +157,8 @@ impl State {
         // SAFETY: the target word says that the context is a host function, and how many slots it needs.
         unsafe {
             let store = self.store();
-            (*store).interp_fp = self.fp as usize;
-            (*store).interp_sp = slots as usize + (callee.word & !target::KIND) as usize;
+            (*store).interp_fp = StackAddr::of(self.fp);
+            (*store).interp_sp = StackAddr::of(slots).above((callee.word & !target::KIND) as usize);
             let host = callee.ctx.word::<HostFunc>(0);
             let dispatch: Dispatch = std::mem::transmute((*host).dispatch.to_function());
             if dispatch(host, slots) != 0 || self.interrupted() {
@@ -217,10 +222,10 @@ impl State {
             let store = self.store();
             *self.fp.offset(header::IP) = self.at as u64;
             let function = *self.fp.offset(header::FUNCTION) as *const Function;
-            (*store).interp_sp = self.fp.add((*function).frame_slots as usize) as usize;
+            (*store).interp_sp = StackAddr::of(self.fp.add((*function).frame_slots as usize));
             let resolve: Resolve = std::mem::transmute(self.service(service));
             let word = resolve(self.vmctx, what);
-            (*store).interp_sp = 0;
+            (*store).interp_sp = StackAddr::NULL;
             word
         }
     }
@@ -306,7 +311,7 @@ pub(super) fn pending(callee: Callee, slots: *mut u64, args: u32, tail: u64) -> 
         ctx: callee.ctx,
         code: callee.code,
         defined: callee.defined,
-        slots: slots as usize,
+        slots: SlotsPtr::of(slots),
         tail,
         arg_slots: u64::from(args),
     }
@@ -322,7 +327,7 @@ handlers! {
             return s.instead(call_other);
         }
         *s.fp.offset(header::IP) = s.ip as u64;
-        s.enter(function, fp, s.fp as usize)
+        s.enter(function, fp, CallerLink::same_instance(s.fp))
     }
 
     #[cold]
@@ -350,7 +355,7 @@ handlers! {
         }
         (*s.store()).indirect_caller = s.vmctx;
         *s.fp.offset(header::IP) = s.ip as u64;
-        s.enter(function, fp, s.fp as usize)
+        s.enter(function, fp, CallerLink::same_instance(s.fp))
     }
 
     fn call_indirect_noted(s, op::call_indirect_noted { index, table, ty, end, site, .. }) {
@@ -372,7 +377,7 @@ handlers! {
         }
         (*s.store()).indirect_caller = s.vmctx;
         *s.fp.offset(header::IP) = s.ip as u64;
-        s.enter(function, fp, s.fp as usize)
+        s.enter(function, fp, CallerLink::same_instance(s.fp))
     }
 
     fn call_ref(s, op::call_ref { func, end, .. }) {
@@ -389,7 +394,7 @@ handlers! {
         }
         (*s.store()).indirect_caller = s.vmctx;
         *s.fp.offset(header::IP) = s.ip as u64;
-        s.enter(function, fp, s.fp as usize)
+        s.enter(function, fp, CallerLink::same_instance(s.fp))
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use crate::cast;
 use crate::op;
 use crate::operand::{Far, S, U16, U32};
 use wardian_types::{TrapCode, TypeNumber};
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::heap::{Displays, shape};
 use wardian_vm::interpreted::header;
 use wardian_vm::layout::{Builtin, StoreCtx, VmFunc, instance};
@@ -135,11 +135,11 @@ unsafe fn whether(
     unsafe {
         let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
         *fp.offset(header::IP) = ip as u64;
-        (*store).interp_sp = top as usize;
+        (*store).interp_sp = StackAddr::of(top);
         let address: *const () = *(*store).builtins.add(Builtin::RefTest as usize).cast();
         let builtin: Fn2 = std::mem::transmute(address);
         let is = builtin(vmctx, word, ty.into());
-        (*store).interp_sp = 0;
+        (*store).interp_sp = StackAddr::NULL;
         is != 0
     }
 }

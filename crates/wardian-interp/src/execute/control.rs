@@ -5,7 +5,7 @@ use crate::op::{self, Instruction};
 use crate::operand::{U16, U32};
 use std::sync::atomic::Ordering::Relaxed;
 use wardian_types::TrapCode;
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::Builtin;
 
@@ -120,7 +120,7 @@ handlers! {
         let store = s.store();
         // Behind the instruction, as for a call: what is before it belongs to another function.
         *s.fp.offset(header::IP) = s.ip as u64;
-        (*store).interp_sp = s.far(top) as usize;
+        (*store).interp_sp = StackAddr::of(s.far(top));
         let builtin: OutOfFuel = std::mem::transmute(s.builtin(Builtin::OutOfFuel));
         builtin(s.vmctx);
         if (*store).exit != 0 || s.interrupted() {
@@ -136,7 +136,7 @@ macro_rules! hot {
         let store = $s.store();
         *$s.fp.offset(header::IP) = $s.at as u64;
         let function = *$s.fp.offset(header::FUNCTION) as *const Function;
-        (*store).interp_sp = $s.fp.add((*function).frame_slots as usize) as usize;
+        (*store).interp_sp = StackAddr::of($s.fp.add((*function).frame_slots as usize));
         let service: Hot = std::mem::transmute($s.service(Service::Hot));
         match service($s.vmctx, $s.fp as usize, u64::from($header)) {
             0 => $s.back_from_host(),

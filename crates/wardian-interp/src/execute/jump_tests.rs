@@ -11,7 +11,8 @@ use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, U16, U32, U64, V1
 use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{CodeOffset, DefinedFuncIndex};
+use wardian_vm::addr::StackAddr;
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Function, SERVICES, exit, flag, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
@@ -198,7 +199,7 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
         defined: DefinedFuncIndex::from_u32(0),
         targets: ptr::null(),
     };
-    let translation = Translation::new(&looped(opcode), function, &[], &[0]);
+    let translation = Translation::new(&looped(opcode), function, &[], &[CodeOffset::FIRST]);
     let mut slots = vec![8_u64; SLOTS];
     slots[header::PREVIOUS as usize] = flag::BOUNDARY as u64;
     slots[header::IP as usize] = translation.function().entry as u64;
@@ -209,8 +210,8 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     if format!("{opcode:?}").ends_with("set_func") {
         slots[OTHER as usize] = 0;
     }
-    store.interp_fp = slots.as_mut_ptr() as usize;
-    store.interp_limit = slots.as_ptr_range().end as usize;
+    store.interp_fp = StackAddr::of(slots.as_mut_ptr());
+    store.interp_limit = StackAddr::of(slots.as_ptr_range().end);
     // SAFETY: the frame is that of code whose operands are slots of it and places of the instance, which
     // all live; no address in it is more than a few bytes, so each access is inside the memory. What is
     // asked for takes no more arguments than registers hold, so it may leave them where they are.

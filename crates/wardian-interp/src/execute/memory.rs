@@ -6,31 +6,54 @@
 
 use super::state::{State, Target, handlers};
 use crate::op;
-use crate::operand::U16;
+use crate::operand::{S, U16, U32};
 use std::sync::atomic::Ordering;
-use wardian_types::TrapCode;
+use wardian_types::{GuestAddr, TrapCode};
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Function, header};
 use wardian_vm::layout::{StoreCtx, VmMemory, instance, refused};
 
+/// The address so far behind a number. It wraps only if a slot holds what no translation puts there.
+#[inline(always)]
+fn offset_by(index: u64, offset: U32) -> GuestAddr {
+    GuestAddr::from_u64(index.wrapping_add(u64::from(offset.0)))
+}
+
+/// The address so far behind a number of 32 bits.
+#[inline(always)]
+pub(super) fn narrow(index: u32, offset: U32) -> GuestAddr {
+    GuestAddr::from_u64(u64::from(index) + u64::from(offset.0))
+}
+
 impl State {
+    /// The address that an instruction gives as a slot and an offset.
+    #[inline(always)]
+    pub(super) unsafe fn address(&self, a: S, offset: U32) -> GuestAddr {
+        // SAFETY: an operand of the instruction.
+        offset_by(unsafe { self.get(a) }, offset)
+    }
+
     /// Where `size` bytes at this address lie; the address again if they are not all in the memory, found
     /// out from their end, so that the compiler arranges nothing for the sake of that case.
     #[inline(always)]
-    pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Result<*mut u8, u64> {
-        let address = kept(address);
+    pub(super) unsafe fn bytes(
+        &self,
+        address: GuestAddr,
+        size: usize,
+    ) -> Result<*mut u8, GuestAddr> {
+        let address = kept(address.as_u64());
         // Whatever stands in a slot: where a sum of 32-bit addresses is too large for them, a translation or
         // a host function is at fault, but the guest must stay in its memory all the same.
         let (end, overflow) = address.overflowing_add(size as u64);
         if overflow || end > self.len as u64 {
-            return Err(kept(end).wrapping_sub(size as u64));
+            return Err(GuestAddr::from_u64(kept(end).wrapping_sub(size as u64)));
         }
         // SAFETY: inside the memory.
         Ok(unsafe { self.base.add(address as usize) })
     }
 
     #[inline(always)]
-    pub(super) unsafe fn load<T: Copy>(&self, address: u64) -> Result<T, u64> {
+    pub(super) unsafe fn load<T: Copy>(&self, address: GuestAddr) -> Result<T, GuestAddr> {
         // SAFETY: the bytes are in the memory.
         unsafe {
             let at = self.bytes(address, size_of::<T>())?;
@@ -39,7 +62,7 @@ impl State {
     }
 
     #[inline(always)]
-    pub(super) unsafe fn save<T: Copy>(self, address: u64, value: T) -> u64 {
+    pub(super) unsafe fn save<T: Copy>(self, address: GuestAddr, value: T) -> u64 {
         // SAFETY: the bytes are in the memory.
         unsafe {
             let at = match self.bytes(address, size_of::<T>()) {
@@ -54,21 +77,21 @@ impl State {
     /// Notes the address of an access beyond the length at hand, and sees whether it is beyond the
     /// memory's. The note is for who tells of the trap; it costs nothing but where there may be one.
     #[inline(always)]
-    pub(super) unsafe fn beyond(self, address: u64) -> u64 {
+    pub(super) unsafe fn beyond(self, address: GuestAddr) -> u64 {
         // SAFETY: the store of the instance, and the same state.
         unsafe {
-            (*self.store()).refused.start = address;
+            (*self.store()).refused.start = address.as_u64();
             self.instead(beyond)
         }
     }
 
     /// Traps because of an access at this address.
     #[inline(always)]
-    pub(super) unsafe fn refuse_access(self, address: u64, code: TrapCode) -> u64 {
+    pub(super) unsafe fn refuse_access(self, address: GuestAddr, code: TrapCode) -> u64 {
         // SAFETY: the store of the instance, and the same state.
         unsafe {
             let refused = &mut (*self.store()).refused;
-            refused.start = address;
+            refused.start = address.as_u64();
             refused.ctx = self.vmctx.as_usize() | refused::ADDRESS;
             self.trap(code)
         }
@@ -78,7 +101,7 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn loaded<F: Copy, T>(
         mut self,
-        address: u64,
+        address: GuestAddr,
         d: impl Target<T>,
         extend: impl FnOnce(F) -> T,
     ) -> u64 {
@@ -128,7 +151,7 @@ unsafe extern "C" fn beyond(
             place,
         };
         let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
-        let frame = (*store).interp_fp as *const u64;
+        let frame = (*store).interp_fp.as_ptr::<u64>();
         let function = *frame.offset(header::FUNCTION) as *const Function;
         let offset = (*function).memory0;
         (*store).refused.ctx = vmctx.as_usize() | refused::ADDRESS;
@@ -174,17 +197,17 @@ fn kept_word(mut number: usize) -> usize {
 macro_rules! loads {
     ($($name:ident $acc:ident $sum:ident $from:ty => $to:ty;)*) => { handlers! { $(
         fn $name(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             s.loaded(address, i.d, |value: $from| value as $to)
         }
 
         fn $acc(s, i) {
-            s.loaded(s.acc.wrapping_add(u64::from(i.offset.0)), i.d, |value: $from| value as $to)
+            s.loaded(offset_by(s.acc, i.offset), i.d, |value: $from| value as $to)
         }
 
         fn $sum(s, i) {
             let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
-            let address = u64::from(a) + u64::from(i.offset.0);
+            let address = narrow(a, i.offset);
             s.loaded(address, i.d, |value: $from| value as $to)
         }
     )* } };
@@ -193,23 +216,23 @@ macro_rules! loads {
 macro_rules! stores {
     ($($name:ident $imm:ident $sum:ident $acc:ident $ty:ty;)*) => { handlers! { $(
         fn $name(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             s.save(address, s.get::<u64>(i.value) as $ty)
         }
 
         fn $acc(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             s.save(address, s.acc as $ty)
         }
 
         fn $imm(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             s.save(address, i.value.0 as $ty)
         }
 
         fn $sum(s, i) {
             let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
-            let address = u64::from(a) + u64::from(i.offset.0);
+            let address = narrow(a, i.offset);
             s.save(address, s.get::<u64>(i.value) as $ty)
         }
     )* } };
@@ -238,12 +261,12 @@ stores! {
 
 handlers! {
     fn store32_single(s, i) {
-        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        let address = s.address(i.a, i.offset);
         s.save(address, s.single)
     }
 
     fn store64_double(s, i) {
-        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        let address = s.address(i.a, i.offset);
         s.save(address, s.double)
     }
 
@@ -266,7 +289,7 @@ handlers! {
                 s.set(i.d, address.min(address & 63 | 1 << 63));
                 s.go()
             }
-            None => s.refuse_access(u64::MAX, TrapCode::MemoryOutOfBounds),
+            None => s.refuse_access(GuestAddr::from_u64(u64::MAX), TrapCode::MemoryOutOfBounds),
         }
     }
 }

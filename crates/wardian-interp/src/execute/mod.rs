@@ -132,7 +132,7 @@ pub(crate) fn opcode(code: &[u16]) -> Opcode {
 pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
-        let fp = (*store).interp_fp as *mut u64;
+        let fp = (*store).interp_fp.as_ptr::<u64>();
         let state = State {
             at: std::ptr::null(),
             ip: *fp.offset(header::IP) as *const u16,

@@ -8,18 +8,18 @@
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U32};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::interpreted::{exit, flag, header};
+use wardian_vm::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{CallerLink, exit, header};
 
 impl State {
     /// Resumes the caller, whose instance is the same.
     #[inline(always)]
-    unsafe fn leave(mut self, previous: usize) -> u64 {
-        // SAFETY: without flags, the word is the caller's frame.
+    unsafe fn leave(mut self, caller: StackAddr) -> u64 {
+        // SAFETY: it is the caller's frame.
         unsafe {
-            self.fp = previous as *mut u64;
+            self.fp = caller.as_ptr();
             self.ip = *self.fp.offset(header::IP) as *const u16;
-            (*self.store()).interp_fp = previous;
+            (*self.store()).interp_fp = caller;
             self.go()
         }
     }
@@ -30,26 +30,33 @@ impl State {
         // SAFETY: the frame's header is whole until the results are put.
         unsafe {
             let store = self.store();
-            let previous = *self.fp.offset(header::PREVIOUS) as usize;
+            let previous = self.previous();
             let to = self.far(to);
-            if previous & (flag::BOUNDARY | flag::LISTENED) != 0 {
+            if previous.is_boundary() || previous.is_listened() {
                 // The results may overwrite the header, so the runtime finds what it said here.
                 *self.fp.offset(header::IP) = self.at as u64;
-                (*store).call.target = previous as u64;
+                (*store).call.target = previous.as_word() as u64;
                 (*store).call.ctx = self.vmctx;
                 let function = *self.fp.offset(header::FUNCTION) as usize;
                 (*store).call.code = CodeAddr::from_usize(function);
-                (*store).call.slots = to as usize;
+                (*store).call.slots = SlotsPtr::of(to);
                 put(to);
                 return exit::RETURN;
             }
             put(to);
-            self.fp = (previous & !flag::MASK) as *mut u64;
+            self.fp = previous.address().as_ptr();
             self.ip = *self.fp.offset(header::IP) as *const u16;
             self.vmctx = VmCtxPtr::from_usize(*self.fp.offset(header::VMCTX) as usize);
-            (*store).interp_fp = self.fp as usize;
+            (*store).interp_fp = previous.address();
             self.with_memory0().go()
         }
+    }
+
+    /// Who called the frame.
+    #[inline(always)]
+    pub(super) unsafe fn previous(&self) -> CallerLink {
+        // SAFETY: the header of the frame.
+        CallerLink::from_word(unsafe { *self.fp.offset(header::PREVIOUS) } as usize)
     }
 }
 
@@ -64,38 +71,34 @@ unsafe fn put_many(to: *mut u64, from: *mut u64, count: u32) {
 
 handlers! {
     fn return_none(s, _) {
-        let previous = *s.fp.offset(header::PREVIOUS) as usize;
-        if previous & flag::MASK != 0 {
+        let Some(caller) = s.previous().plain() else {
             return s.instead(return_none_flagged);
-        }
-        s.leave(previous)
+        };
+        s.leave(caller)
     }
 
     fn return_one(s, op::return_one { to, value }) {
-        let previous = *s.fp.offset(header::PREVIOUS) as usize;
-        if previous & flag::MASK != 0 {
+        let Some(caller) = s.previous().plain() else {
             return s.instead(return_one_flagged);
-        }
+        };
         *s.far(to) = s.get(value);
-        s.leave(previous)
+        s.leave(caller)
     }
 
     fn return_const(s, op::return_const { to, value }) {
-        let previous = *s.fp.offset(header::PREVIOUS) as usize;
-        if previous & flag::MASK != 0 {
+        let Some(caller) = s.previous().plain() else {
             return s.instead(return_const_flagged);
-        }
+        };
         *s.far(to) = value.0;
-        s.leave(previous)
+        s.leave(caller)
     }
 
     fn return_many(s, op::return_many { to, from, count: U32(count) }) {
-        let previous = *s.fp.offset(header::PREVIOUS) as usize;
-        if previous & flag::MASK != 0 {
+        let Some(caller) = s.previous().plain() else {
             return s.instead(return_many_flagged);
-        }
+        };
         put_many(s.far(to), s.far(from), count);
-        s.leave(previous)
+        s.leave(caller)
     }
 
     #[cold]

@@ -137,7 +137,7 @@ macro_rules! replaces {
             }
 
             fn $load(s, i) {
-                let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+                let address = s.address(i.a, i.offset);
                 let $x = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
                 let $lane = i.lane.0 % $count;
                 s.set_lanes(i.d, choose($mask, $splat, s.lanes(i.b)));
@@ -151,7 +151,7 @@ macro_rules! replaces {
 macro_rules! loads {
     ($($name:ident $ty:ident |$value:ident| $result:expr;)*) => { handlers! { $(
         fn $name(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             let $value = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
             s.set_lanes(i.d, $result);
             s.go()

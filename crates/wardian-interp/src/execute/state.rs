@@ -2,7 +2,7 @@
 
 use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
 use wardian_types::TrapCode;
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
 
@@ -331,7 +331,7 @@ impl State {
     pub(super) unsafe fn back_from_host(self) -> u64 {
         // SAFETY: the store of the instance.
         unsafe {
-            (*self.store()).interp_sp = 0;
+            (*self.store()).interp_sp = StackAddr::NULL;
             self.with_memory0().go()
         }
     }
@@ -406,7 +406,7 @@ unsafe extern "C" fn trap(
     // SAFETY: the state of a frame, see `Handler`.
     unsafe {
         let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
-        let fp = (*store).interp_fp as *mut u64;
+        let fp = (*store).interp_fp.as_ptr::<u64>();
         *fp.offset(header::IP) = at as u64;
         (*store).trap_code = code as u64;
     }

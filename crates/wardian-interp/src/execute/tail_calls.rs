@@ -11,7 +11,7 @@ use super::calls::{Callee, interpreted, pending, word};
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U32};
-use wardian_vm::interpreted::{exit, flag, header};
+use wardian_vm::interpreted::{exit, header};
 
 impl State {
     #[inline(always)]
@@ -19,10 +19,10 @@ impl State {
         // SAFETY: the operands of the instruction; the frame ends, so that all of it may be
         // overwritten but `previous`, which is read before.
         unsafe {
-            let previous = *self.fp.offset(header::PREVIOUS) as usize;
+            let previous = self.previous();
             let from = self.far(first);
             if let Some(function) = interpreted(callee.word)
-                && previous & flag::LISTENED == 0
+                && !previous.is_listened()
             {
                 let to = self.fp.sub(own.0 as usize);
                 let fp = to.add(args.0 as usize);
@@ -51,13 +51,13 @@ impl State {
 
 handlers! {
     fn return_call(s, op::return_call { target, own, first, args, .. }) {
-        let previous = *s.fp.offset(header::PREVIOUS) as usize;
+        let previous = s.previous();
         let Some(function) = interpreted(word(s.instance(target.0))) else {
             return s.instead(return_call_other);
         };
         let to = s.fp.sub(own.0 as usize);
         let fp = to.add(args.0 as usize);
-        if previous & flag::LISTENED != 0 || !s.may_enter(function, fp) {
+        if previous.is_listened() || !s.may_enter(function, fp) {
             return s.instead(return_call_other);
         }
         let from = s.far(first);

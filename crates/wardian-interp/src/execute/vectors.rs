@@ -2,6 +2,7 @@
 //!
 //! On x86-64 much of it is in `sse` instead.
 
+use super::memory::narrow;
 use super::state::{State, handlers};
 use crate::operand::{SW, U16};
 use crate::simd;
@@ -100,7 +101,7 @@ macro_rules! replace {
 macro_rules! loads {
     ($($name:ident $ty:ident |$value:ident| $vector:expr;)*) => { handlers! { $(
         fn $name(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             let $value = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
             s.set_wide(i.d, $vector);
             s.go()
@@ -112,7 +113,7 @@ macro_rules! loads {
 macro_rules! load_lanes {
     ($($name:ident $ty:ident $replace:ident;)*) => { handlers! { $(
         fn $name(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             let value = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
             s.set_wide(i.d, simd::$replace(s.get_wide(i.b), value.into(), i.lane.0 as u8));
             s.go()
@@ -123,7 +124,7 @@ macro_rules! load_lanes {
 macro_rules! store_lanes {
     ($($name:ident $ty:ident;)*) => { handlers! { $(
         fn $name(s, i) {
-            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            let address = s.address(i.a, i.offset);
             s.save(address, s.lane::<$ty>(i.b, i.lane))
         }
     )* } };
@@ -272,20 +273,20 @@ handlers! {
 handlers! {
     fn v128_load_sum(s, i) {
         let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
-        let address = u64::from(a) + u64::from(i.offset.0);
+        let address = narrow(a, i.offset);
         let value = match s.load::<u128>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
         s.set_wide(i.d, value);
         s.go()
     }
 
     fn v128_store(s, i) {
-        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        let address = s.address(i.a, i.offset);
         s.save(address, s.get_wide(i.value))
     }
 
     fn v128_store_sum(s, i) {
         let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
-        let address = u64::from(a) + u64::from(i.offset.0);
+        let address = narrow(a, i.offset);
         s.save(address, s.get_wide(i.value))
     }
 

@@ -1,8 +1,8 @@
-//! Wider lanes of narrower ones, and the other way round; what multiplies and adds on the way.
+//! Widening and narrowing of lanes, also with multiplications and additions: `extend`, `narrow`, `extmul`, `extadd`, `dot`.
 
 use super::lanes::{Lanes, build};
 
-/// Narrow lanes of `a`, then of `b`, each the nearest to the lane it comes from.
+/// The lanes of `a`, then of `b`, narrowed with saturation.
 macro_rules! narrow {
     ($($name:ident: $from:ty, $half:literal, $to:ty, $count:literal;)*) => {$(
         #[inline]
@@ -94,7 +94,7 @@ extadd! {
     i32x4_extadd_pairwise_i16x8_u: u16, 8, u32, 4;
 }
 
-/// Sums of neighbouring products. Only those of four least numbers are too large, and wrap.
+/// Sums of neighbouring products. They wrap only if all four factors are the least number.
 #[inline]
 pub(crate) fn i32x4_dot_i16x8_s(a: u128, b: u128) -> u128 {
     let (a, b) = (<[i16; 8]>::of(a), <[i16; 8]>::of(b));

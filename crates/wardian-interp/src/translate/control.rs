@@ -5,7 +5,7 @@ use super::stack::{Entry, Value};
 use super::{Body, Outcome};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
-use crate::translation::TranslateError;
+use crate::translation::{CodeUnit, TranslateError};
 use wardian_module::operators::Control;
 use wardian_types::{LabelIndex, TrapCode, TypeIndex, ValType};
 use wardian_vm::interpreted::frame;
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Function,
     Block,
     /// Where its header stands.
-    Loop(u32),
+    Loop(CodeUnit),
     /// The part before an `else`, and who jumps to the other part.
     If(Chain),
     Else,
@@ -196,8 +196,8 @@ impl<'a> Body<'a> {
         self.separate();
         self.safepoint();
         self.point(false, None);
-        let header = U32(self.position.wrapping_add(1));
-        self.begin(Kind::Loop(self.b.code.len() as u32), ty)?;
+        let header = U32(self.position.as_u32().wrapping_add(1));
+        self.begin(Kind::Loop(self.b.here()), ty)?;
         if self.env.options.tiering {
             self.append(op::loop_header_hot { header });
         } else {

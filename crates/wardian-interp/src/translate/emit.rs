@@ -14,6 +14,8 @@
 use super::Body;
 use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::{Branch, Far, I32, Register, U32, Use};
+use crate::translation::CodeUnit;
+use wardian_types::CodeOffset;
 
 /// Slots above the operand stack that every frame has: what an instruction needs in a window.
 pub(super) const SCRATCH: i32 = 8;
@@ -46,7 +48,7 @@ impl Body<'_> {
     pub(super) fn append<I: Instruction>(&mut self, instruction: I) {
         let start = self.b.code.len();
         if self.locating {
-            self.b.locations.push((start as u32, self.position));
+            self.b.locations.push((CodeUnit::from_u32(start as u32), self.position));
         }
         self.accept();
         let left = self.left_in_register(start);
@@ -145,7 +147,7 @@ impl Body<'_> {
     /// Takes back the last instruction.
     pub(super) fn retract(&mut self, start: usize) {
         self.b.code.truncate(start);
-        while self.b.locations.last().is_some_and(|l| l.0 as usize >= start) {
+        while self.b.locations.last().is_some_and(|l| l.0.index() >= start) {
             self.b.locations.pop();
         }
         self.last = None;
@@ -167,19 +169,19 @@ impl Body<'_> {
     }
 
     /// Where the instruction that begins here comes from, if somebody asks.
-    pub(super) fn position_of(&self, start: usize) -> u32 {
-        let found = self.b.locations.iter().rev().find(|location| location.0 as usize == start);
+    pub(super) fn position_of(&self, start: usize) -> CodeOffset {
+        let found = self.b.locations.iter().rev().find(|location| location.0.index() == start);
         found.map_or(self.position, |location| location.1)
     }
 
     /// Appends what comes from an earlier operator.
-    pub(super) fn at_position(&mut self, position: u32, f: impl FnOnce(&mut Self)) {
+    pub(super) fn at_position(&mut self, position: CodeOffset, f: impl FnOnce(&mut Self)) {
         let now = std::mem::replace(&mut self.position, position);
         f(self);
         self.position = now;
     }
 
-    pub(super) fn append_at<I: Instruction>(&mut self, position: u32, instruction: I) {
+    pub(super) fn append_at<I: Instruction>(&mut self, position: CodeOffset, instruction: I) {
         self.at_position(position, |body| body.append(instruction));
     }
 
@@ -187,7 +189,7 @@ impl Body<'_> {
     pub(super) fn put_back(&mut self, units: &[u16], left: Option<Register>) {
         let start = self.b.code.len();
         if self.locating {
-            self.b.locations.push((start as u32, self.position));
+            self.b.locations.push((CodeUnit::from_u32(start as u32), self.position));
         }
         self.accept();
         self.b.code.extend_from_slice(units);
@@ -226,10 +228,10 @@ impl Body<'_> {
     }
 
     /// The branch just appended goes back to the header of a loop.
-    pub(super) fn link_back(&mut self, place: u32) {
+    pub(super) fn link_back(&mut self, place: CodeUnit) {
         self.latch();
         let end = self.b.code.len();
-        self.set_offset(end - 2, (i64::from(place) - end as i64) as i32);
+        self.set_offset(end - 2, (i64::from(place.as_u32()) - end as i64) as i32);
     }
 
     /// The branches of a list come here.

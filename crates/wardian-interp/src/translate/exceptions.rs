@@ -17,7 +17,7 @@ use super::control::{Frame, Kind};
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
-use crate::translation::{Handler, HandlerEntry, TranslateError};
+use crate::translation::{CodeUnit, Handler, HandlerEntry, TranslateError};
 use wardian_module::operators::Exception;
 use wardian_types::{LabelIndex, TagIndex, ValType};
 use wasmparser::{BlockType, Catch, TryTable};
@@ -26,8 +26,8 @@ use wasmparser::{BlockType, Catch, TryTable};
 #[derive(Debug)]
 pub(super) struct Try {
     /// Where its body begins, and ends once it has.
-    start: u32,
-    end: u32,
+    start: CodeUnit,
+    end: CodeUnit,
     /// What a `try_table` catches, and the labels.
     clauses: Vec<Clause>,
 }
@@ -87,7 +87,7 @@ impl Body<'_> {
         self.flush();
         // Nothing before the block becomes one instruction with what is inside of it.
         self.separate();
-        let start = self.b.code.len() as u32;
+        let start = self.b.here();
         self.b.tries.push(Try { start, end: start, clauses });
         self.begin(kind, ty)
     }
@@ -106,7 +106,7 @@ impl Body<'_> {
                     self.jump(&mut exits);
                     self.top()?.exits = exits;
                 }
-                let body = start..self.b.code.len() as u32;
+                let body = start..self.b.here();
                 for clause in clauses {
                     self.land(body.clone(), base, clause)?;
                     let label = self.frame(LabelIndex::from_u32(1 + clause.label))?;
@@ -128,7 +128,7 @@ impl Body<'_> {
     }
 
     /// Begins the code of a handler of a `try_table`: its values, and the reference, are operands.
-    fn land(&mut self, body: std::ops::Range<u32>, base: usize, clause: Clause) -> Outcome {
+    fn land(&mut self, body: std::ops::Range<CodeUnit>, base: usize, clause: Clause) -> Outcome {
         self.truncate(base);
         self.separate();
         let values = self.height;
@@ -142,12 +142,12 @@ impl Body<'_> {
 
     fn handler(
         &mut self,
-        body: std::ops::Range<u32>,
+        body: std::ops::Range<CodeUnit>,
         tag: Option<TagIndex>,
         values: i32,
         reference: Option<i32>,
     ) {
-        let target = self.b.code.len() as u32;
+        let target = self.b.here();
         let depth = self.b.frames.len() as u32 - 1;
         let handler = Handler { target, tag, values, reference };
         self.b.handlers.push(HandlerEntry::catch(body, depth, handler));
@@ -162,7 +162,7 @@ impl Body<'_> {
                     self.jump(&mut exits);
                     self.top()?.exits = exits;
                 }
-                let end = self.b.code.len() as u32;
+                let end = self.b.here();
                 if let Some(block) = self.b.tries.last_mut() {
                     block.end = end;
                 }
@@ -171,7 +171,8 @@ impl Body<'_> {
             Kind::Catch => self.leave_catch()?,
             _ => return Err(TranslateError::new("catch without try")),
         }
-        let body = self.b.tries.last().map(|block| block.start..block.end).unwrap_or_default();
+        let body = self.b.tries.last().map(|block| block.start..block.end);
+        let body = body.unwrap_or(CodeUnit::FIRST..CodeUnit::FIRST);
         self.truncate(base);
         self.separate();
         let caught = self.push_temp();
@@ -202,7 +203,7 @@ impl Body<'_> {
     fn end_delegate(&mut self, label: u32) -> Outcome {
         let depth = self.b.frames.len() as u32 - 1;
         if let Some(block) = self.b.tries.last() {
-            let body = block.start..self.b.code.len() as u32;
+            let body = block.start..self.b.here();
             let to = depth.saturating_sub(1 + label);
             self.b.handlers.push(HandlerEntry::delegate(body, depth, to));
         }

@@ -31,12 +31,12 @@ mod vector;
 use crate::frame_map::{FrameMap, FrameMaps, Wanted};
 use crate::op::Opcode;
 use crate::operand::Register;
-use crate::translation::{Env, HandlerEntry, References, TranslateError, Translation};
+use crate::translation::{CodeUnit, Env, HandlerEntry, References, TranslateError, Translation};
 use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
 use wardian_module::FuelMeter;
-use wardian_types::{DefinedFuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, MemoryIndex, ValType};
 use wardian_vm::interpreted::{Function, frame};
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
@@ -68,7 +68,7 @@ struct Buffers {
     locals: Vec<Local>,
     frames: Vec<Frame>,
     /// Where each instruction comes from; filled only if somebody asks.
-    locations: Vec<(u32, u32)>,
+    locations: Vec<(CodeUnit, CodeOffset)>,
     /// Stubs of a table of branches.
     stubs: Vec<control::Stub>,
     /// Open blocks that have handlers.
@@ -76,7 +76,14 @@ struct Buffers {
     /// Handlers, innermost first.
     handlers: Vec<HandlerEntry>,
     /// The code offsets of calls through tables whose targets are noted.
-    table_calls: Vec<u32>,
+    table_calls: Vec<CodeOffset>,
+}
+
+impl Buffers {
+    /// Where the next instruction begins.
+    fn here(&self) -> CodeUnit {
+        CodeUnit::from_u32(self.code.len() as u32)
+    }
 }
 
 /// A function while it is translated.
@@ -113,7 +120,7 @@ struct Body<'a> {
     dead_depth: u32,
     meter: FuelMeter,
     /// Code offset of the operator.
-    position: u32,
+    position: CodeOffset,
     locating: bool,
     /// Where references are, if somebody asks: see [`safepoints`].
     references: Option<References>,
@@ -137,13 +144,12 @@ impl Translator {
         Ok(translation)
     }
 
-    /// For each instruction of a function, by its position in units, the offset of its operator in the
-    /// code section. The function is translated again, which gives the same code.
+    /// The operator of each instruction of a function. The function is translated again, which gives the same code.
     pub fn locations(
         &mut self,
         env: &Env<'_>,
         defined: DefinedFuncIndex,
-    ) -> Outcome<Vec<(u32, u32)>> {
+    ) -> Outcome<Vec<(CodeUnit, CodeOffset)>> {
         let body = self.run(env, defined, Purpose::Locations)?;
         let locations = body.b.locations.clone();
         self.buffers = body.b;
@@ -217,7 +223,7 @@ impl<'a> Body<'a> {
             reachable: true,
             dead_depth: 0,
             meter: FuelMeter::default(),
-            position: 0,
+            position: CodeOffset::FIRST,
             locating: matches!(purpose, Purpose::Locations),
             references: matches!(purpose, Purpose::References).then(References::default),
             frame_maps: match purpose {
@@ -262,7 +268,7 @@ impl<'a> Body<'a> {
 
     fn locate(&mut self, position: u64) {
         let offset = position.saturating_sub(self.env.info.code_section as u64);
-        self.position = u32::try_from(offset).unwrap_or(u32::MAX);
+        self.position = CodeOffset::from_u32(u32::try_from(offset).unwrap_or(u32::MAX));
     }
 
     /// Adds locals of a type from a slot on, and tells which slot is next.

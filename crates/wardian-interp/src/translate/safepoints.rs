@@ -22,7 +22,7 @@ impl Body<'_> {
     #[cold]
     fn note_references(&mut self) {
         let Some(references) = &mut self.references else { return };
-        let at = self.b.code.len() as u32;
+        let at = self.b.here();
         // What was noted before is what waits there; what is noted now is also the state in which it
         // continues.
         references.forget(at);
@@ -44,7 +44,7 @@ impl Body<'_> {
     #[cold]
     fn note_point(&mut self, after: bool, callee: Option<i32>) {
         let Some(maps) = &mut self.frame_maps else { return };
-        let (at, point) = (self.b.code.len() as u32, Point { offset: self.position, after });
+        let (at, point) = (self.b.here(), Point { offset: self.position, after });
         let locals = &self.b.locals;
         let operand = |entry: &Entry| {
             let place = match entry.value {

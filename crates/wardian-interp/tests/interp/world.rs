@@ -11,7 +11,7 @@ use wardian_types::{
     CoreFeatures, DefinedFuncIndex, DefinedGlobalIndex, FuncIndex, GlobalIndex, MemoryIndex,
     TableIndex, TrapCode, TypeNumber,
 };
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, header, target};
 use wardian_vm::layout::{
@@ -84,7 +84,7 @@ impl World {
             slots: vec![0xdead_dead_dead; count],
             builtins: vec![unexpected as *const () as usize; Builtin::COUNT + SERVICES],
             hosts: Vec::new(),
-            boundary: Box::new(Boundary { wasm_sp: 0, slots: 0, args: 0, result_slots: 0 }),
+            boundary: Box::new(Boundary::of_embedder(0)),
             by_runtime: false,
             hot: 0,
             log: Vec::new(),
@@ -114,7 +114,7 @@ impl World {
         world.store.builtins = world.builtins.as_ptr();
         let base = vec![0_u64; HEAP / 8].leak().as_mut_ptr().cast();
         world.store.heap = HeapWords { base, next: 64, limit: HEAP as u64 };
-        world.store.interp_limit = world.slots.as_ptr_range().end as usize;
+        world.store.interp_limit = StackAddr::of(world.slots.as_ptr_range().end);
         world.store.owner = &raw mut *world as usize;
         world
     }
@@ -237,7 +237,7 @@ impl World {
             *fp.offset(header::IP) = (*function).entry as u64;
             *fp.offset(header::FUNCTION) = function as u64;
             *fp.offset(header::VMCTX) = vmctx.as_usize() as u64;
-            self.store.interp_fp = fp as usize;
+            self.store.interp_fp = StackAddr::of(fp);
         }
         self.store.exit = 0;
     }
@@ -248,14 +248,14 @@ impl World {
         let status = unsafe { execute(&raw mut *self.store) };
         let call = self.store.call;
         // SAFETY: slots of the world.
-        let read = |at: usize, count: usize| unsafe {
-            std::slice::from_raw_parts(at as *const u64, count).to_vec()
+        let read = |at: SlotsPtr, count: usize| unsafe {
+            std::slice::from_raw_parts(at.as_ptr(), count).to_vec()
         };
         match status {
             exit::RETURN => {
                 let expected = &raw const *self.boundary as usize | flag::BOUNDARY;
                 assert_eq!(call.target, expected as u64, "the runtime gets what the frame says");
-                assert_eq!(call.slots, &raw const self.slots[self.start] as usize);
+                assert_eq!(call.slots, SlotsPtr::of(&raw const self.slots[self.start]));
                 // SAFETY: the function of the frame.
                 let count = unsafe {
                     (*(call.code.as_usize() as *const wardian_vm::interpreted::Function))
@@ -280,7 +280,7 @@ impl World {
     pub fn answer(&mut self, results: &[u64]) {
         // SAFETY: slots of the world.
         unsafe {
-            std::slice::from_raw_parts_mut(self.store.call.slots as *mut u64, results.len())
+            std::slice::from_raw_parts_mut(self.store.call.slots.as_ptr(), results.len())
                 .copy_from_slice(results);
         }
     }
@@ -288,7 +288,7 @@ impl World {
     /// A word of the innermost frame.
     pub fn frame_word(&self, slot: isize) -> u64 {
         // SAFETY: a slot of the frame.
-        unsafe { *(self.store.interp_fp as *const u64).offset(slot) }
+        unsafe { *self.store.interp_fp.as_ptr::<u64>().offset(slot) }
     }
 }
 
@@ -558,7 +558,7 @@ builtins! {
     }
 
     hot(world, which, fp, header) {
-        assert_eq!(fp as usize, world.store.interp_fp);
+        assert_eq!(StackAddr::from_usize(fp as usize), world.store.interp_fp);
         world.log.push((Service::Hot as usize, vec![header]));
         for translation in world.instances[which].translations.iter().flatten() {
             translation.countdown().store(1000, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Arrays. Accesses to elements and short fills are inline; what takes long is left to the runtime.
+//! Arrays. Accesses to elements and short fills are inline; long operations are builtins.
 
 use super::objects::Extend;
 use super::state::{Fail, Outcome, Region, Translator, user};
@@ -9,7 +9,7 @@ use wardian_types::{Index, StorageType, TrapCode, TypeIndex};
 use wardian_vm::heap::shape::{self, first_element};
 use wardian_vm::layout::Builtin;
 
-/// Arrays of at most so many elements are filled by a loop.
+/// The maximum number of elements that an inline loop fills.
 const SHORT: i64 = 32;
 
 impl Translator<'_, '_> {

@@ -8,8 +8,8 @@
 //!                                           └─ no ──> 2
 //! ```
 //!
-//! A jump through a table costs a load of the address, which it waits for where it was predicted wrongly. Compilers of
-//! native code choose comparisons up to three cases too.
+//! A jump through a table waits for the load of the address whenever it is mispredicted, so a few comparisons are cheaper.
+//! Native compilers use comparisons for up to three cases, too.
 
 use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -18,7 +18,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use wardian_types::LabelIndex;
 use wasmparser::BrTable;
 
-/// So many ranges of entries are distinguished by comparisons.
+/// The maximum number of ranges that comparisons distinguish.
 const MOST_RANGES: usize = 3;
 
 /// Entries that follow each other and lead to the same block.

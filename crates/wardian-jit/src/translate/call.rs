@@ -67,8 +67,8 @@ impl<'a> Translator<'a, '_> {
         ty.ok_or_else(|| Fail(format!("there is no function {index}")))
     }
 
-    /// The code of a function comes from a table in the instance at every call: entries are
-    /// patched while the guest runs, when a listener comes or hot code replaces cold.
+    /// Every call loads the code's address from the instance's entry table: entries are replaced while the guest runs,
+    /// when a listener is attached or hot code is compiled.
     pub(super) fn function(&mut self, index: FuncIndex) -> Callee {
         let layout = self.env.layout;
         match self.env.info.defined_function(index) {
@@ -96,7 +96,7 @@ impl<'a> Translator<'a, '_> {
         Ok(self.load_trusted(types::I64, Region::Elements, address, 0))
     }
 
-    /// What an element of a table calls, once it is known to be a function of this type.
+    /// The function of a table's element, after its type was compared.
     pub(super) fn checked_element(
         &mut self,
         type_index: TypeIndex,

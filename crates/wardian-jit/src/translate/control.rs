@@ -13,7 +13,8 @@ use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, SourceLoc, Value};
 use cranelift_frontend::FunctionBuilder;
 use wardian_module::operators::{Control, Group};
 use wardian_types::{
-    DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex, ValType,
+    CodeOffset, DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex,
+    ValType,
 };
 use wasmparser::{BlockType, FunctionBody, Operator};
 
@@ -96,7 +97,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         ty: &'a FuncType,
         defined: DefinedFuncIndex,
         body: &FunctionBody<'_>,
-        loop_entry: Option<u32>,
+        loop_entry: Option<CodeOffset>,
     ) -> Outcome<Translated<'f>> {
         let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
@@ -152,11 +153,10 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     pub(super) fn locate(&mut self, position: u64) {
-        let offset = position.saturating_sub(self.env.info.code_section as u64);
         self.position = position;
-        self.offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        self.offset = self.env.code_offset(position);
         let shown = self.inlining.shown(self.offset);
-        self.b.set_srcloc(SourceLoc::new(shown));
+        self.b.set_srcloc(SourceLoc::new(shown.as_u32()));
     }
 
     fn prologue(&mut self) -> Outcome {

@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
 use wardian_module::ModuleInfo;
-use wardian_types::{DefinedFuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, MemoryIndex, ValType};
 use wardian_vm::compiled::{MemoryVariant, Tunables};
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::unwind::CALLEE_SAVED;
@@ -15,7 +15,7 @@ pub(crate) struct Env<'a> {
     pub(crate) bytes: &'a [u8],
     /// Calls through tables that are expected to call one function of the own instance: their code offsets, in order,
     /// and the positions of these functions among those that the module defines.
-    pub(crate) expected: &'a [(u32, DefinedFuncIndex)],
+    pub(crate) expected: &'a [(CodeOffset, DefinedFuncIndex)],
     pub(crate) layout: InstanceLayout,
     pub(crate) tunables: &'a Tunables,
     pub(crate) variant: MemoryVariant,
@@ -40,6 +40,12 @@ pub(crate) enum MemoryStyle {
 }
 
 impl Env<'_> {
+    /// The offset in the code section of a position in the module.
+    pub(crate) fn code_offset(&self, position: u64) -> CodeOffset {
+        let offset = position.saturating_sub(self.info.code_section as u64);
+        CodeOffset::from_u32(u32::try_from(offset).unwrap_or(u32::MAX))
+    }
+
     /// How to reach memory `index`.
     pub(crate) fn memory_style(&self, index: MemoryIndex) -> MemoryStyle {
         let ty = &self.info.memories[index];

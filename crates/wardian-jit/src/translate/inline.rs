@@ -31,7 +31,7 @@ use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
 use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, TrapCode, TypeIndex};
-use wardian_vm::compiled::{Capture, INLINED, Inlined, OptLevel};
+use wardian_vm::compiled::{Capture, Inlined, OptLevel, SourceLoc};
 use wardian_vm::layout::{func, instance, store_ctx};
 use wasmparser::{BinaryReader, FunctionBody};
 
@@ -96,7 +96,7 @@ impl<'a> Translator<'a, '_> {
         let range = info.bodies.get(defined).filter(|_| wanted)?.clone();
         let fits = range.len() <= MOST_BYTES
             && self.inlining.bytes() + beside + range.len() as u32 <= MOST_BYTES_TOGETHER
-            && range.end.saturating_sub(info.code_section) < INLINED as usize;
+            && range.end.saturating_sub(info.code_section) < SourceLoc::INLINED.index();
         let (start, bytes) = (range.start, self.env.bytes.get(range).filter(|_| fits)?);
         let body = FunctionBody::new(BinaryReader::new(bytes, start as u64));
         let ty = info.functions.get(info.func_index(defined)).and_then(|ty| info.signature(*ty))?;
@@ -254,10 +254,15 @@ impl<'a> Translator<'a, '_> {
             captured: self.captured.take(),
             loop_entry: self.loop_entry.take(),
         };
-        let start =
-            leaf.body.range().start.saturating_sub(self.env.info.code_section as u64) as u32;
+        let start = self.env.code_offset(leaf.body.range().start);
         let (defined, len) = (leaf.defined, leaf.bytes());
-        self.inlining.begin(Inlined { first: 0, len, defined, start, site: self.offset });
+        self.inlining.begin(Inlined {
+            first: SourceLoc::INLINED,
+            len,
+            defined,
+            start,
+            site: self.offset,
+        });
         let results = self.inlined_body(leaf, args, call);
         self.inlining.end();
         let Outside { ty, position, stack, frames, locals, captured, loop_entry } = outside;

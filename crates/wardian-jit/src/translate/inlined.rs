@@ -1,6 +1,7 @@
 //! Places in functions that are compiled into the one that is translated: see `inline`.
 
-use wardian_vm::compiled::{INLINED, Inlined};
+use wardian_types::CodeOffset;
+use wardian_vm::compiled::{Inlined, SourceLoc};
 
 /// Which functions are in the one that is translated.
 #[derive(Default)]
@@ -11,11 +12,14 @@ pub(super) struct Inlining {
 }
 
 impl Inlining {
-    /// What a code offset is in the tables of places.
-    pub(super) fn shown(&self, offset: u32) -> u32 {
+    /// What the operator at an offset is in the tables of places.
+    pub(super) fn shown(&self, offset: CodeOffset) -> SourceLoc {
         match self.bodies.last().filter(|_| self.open) {
-            Some(body) => body.first + offset.saturating_sub(body.start).min(body.len - 1),
-            None => offset,
+            Some(body) => {
+                let within = offset.as_u32().saturating_sub(body.start.as_u32());
+                body.first.add(within.min(body.len - 1))
+            }
+            None => SourceLoc::of(offset),
         }
     }
 
@@ -30,7 +34,7 @@ impl Inlining {
 
     /// A body begins; where it is in the tables of places is decided here.
     pub(super) fn begin(&mut self, body: Inlined) {
-        let first = self.bodies.last().map_or(INLINED, |last| last.first + last.len);
+        let first = self.bodies.last().map_or(SourceLoc::INLINED, |last| last.first.add(last.len));
         self.bodies.push(Inlined { first, ..body });
         self.open = true;
     }

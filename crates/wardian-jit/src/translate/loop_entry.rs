@@ -12,13 +12,13 @@
 //! [`Translator::pin`] makes one of an operand when a block above it opens, and where paths meet
 //! [`Translator::renew_pinned`] reads them. Everything else is defined on each path that leads to it.
 
-use super::env::clif_type;
+use super::env::{Env, clif_type};
 use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::{
     Block, BlockArg, Endianness, InstBuilder, MemFlagsData, Type, Value, types,
 };
 use cranelift_frontend::Variable;
-use wardian_types::{LocalIndex, ValType};
+use wardian_types::{CodeOffset, LocalIndex, ValType};
 use wardian_vm::interpreted::FrameLayout;
 use wasmparser::{FunctionBody, Operator};
 
@@ -37,20 +37,20 @@ pub(super) struct LoopEntry {
 
 /// What a look ahead finds out.
 struct Surroundings {
-    /// Code offset of the loop.
-    target: u32,
-    /// Code offsets of the blocks around it, and its own, in order.
-    enclosing: Vec<u32>,
+    /// The loop.
+    target: CodeOffset,
+    /// The blocks around it, and itself, in order.
+    enclosing: Vec<CodeOffset>,
     /// The locals that are read anywhere.
     read: Vec<bool>,
 }
 
 impl Translator<'_, '_> {
     /// Begins the code: loads locals, and continues with the dead beginning of the function.
-    pub(super) fn begin_at_loop(&mut self, body: &FunctionBody<'_>, target: u32) -> Outcome {
+    pub(super) fn begin_at_loop(&mut self, body: &FunctionBody<'_>, target: CodeOffset) -> Outcome {
         let params = self.ty.params();
         let locals: Vec<ValType> = self.locals.types().collect();
-        let shape = Surroundings::read(body, self.env.info.code_section, target, locals.len())?;
+        let shape = Surroundings::read(body, self.env, target, locals.len())?;
         let layout = FrameLayout::new(params, locals[params.len()..].iter().copied());
         let entry = self.b.current_block().ok_or_else(|| Fail("no entry block".into()))?;
         let frame = self.b.block_params(entry)[1];
@@ -165,16 +165,15 @@ impl Translator<'_, '_> {
 impl Surroundings {
     fn read(
         body: &FunctionBody<'_>,
-        code_section: usize,
-        target: u32,
+        env: &Env<'_>,
+        target: CodeOffset,
         locals: usize,
     ) -> Outcome<Surroundings> {
         let mut read = vec![false; locals];
         let (mut open, mut enclosing) = (Vec::new(), None);
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
-            let position = reader.original_position().saturating_sub(code_section as u64);
-            let offset = u32::try_from(position).unwrap_or(u32::MAX);
+            let offset = env.code_offset(reader.original_position());
             match reader.read()? {
                 Operator::Block { .. }
                 | Operator::If { .. }

@@ -60,8 +60,8 @@ impl<'f> Translator<'_, 'f> {
         Ok(())
     }
 
-    /// Compilers name any vector as the operand that no lane comes from. The shuffle would wait for it, and Cranelift
-    /// has instructions for shuffles of one vector only where both operands are that one.
+    /// Where all lanes come from one operand, the other one is arbitrary, but the shuffle would wait for it. Cranelift
+    /// selects shuffles of a single vector only if both operands are that vector.
     fn shuffle(&mut self, mut lanes: [u8; 16]) -> Outcome {
         let (y, x) = (self.pop_vector(I8X16)?, self.pop_vector(I8X16)?);
         let (x, y) = if lanes.iter().all(|lane| *lane < 16) {

@@ -19,7 +19,8 @@ use cranelift_frontend::FunctionBuilder;
 use std::collections::{HashMap, HashSet};
 use wardian_module::{FuelMeter, LegacyTry};
 use wardian_types::{
-    DefinedFuncIndex, DefinedGlobalIndex, FuncType, MemoryIndex, StructLayout, TrapCode, TypeIndex,
+    CodeOffset, DefinedFuncIndex, DefinedGlobalIndex, FuncType, MemoryIndex, StructLayout,
+    TrapCode, TypeIndex,
 };
 use wardian_vm::compiled::{Inlined, Scope as HandlerScope};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
@@ -107,8 +108,8 @@ pub(crate) struct Translator<'a, 'f> {
     builtin_sigs: [Option<SigRef>; 7],
     raise_sig: Option<SigRef>,
     pub(super) meter: FuelMeter,
-    /// Code offset of the current operator.
-    pub(super) offset: u32,
+    /// The current operator.
+    pub(super) offset: CodeOffset,
     /// Its position in the module.
     pub(super) position: u64,
     /// The handlers around it, innermost last.
@@ -178,7 +179,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             builtin_sigs: [None; 7],
             raise_sig: None,
             meter: FuelMeter::default(),
-            offset: 0,
+            offset: CodeOffset::FIRST,
             position: 0,
             scopes: Vec::new(),
             entries: Vec::new(),

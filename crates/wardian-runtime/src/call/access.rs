@@ -13,12 +13,12 @@ use crate::stack::backtrace::Frame;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use wardian_module::MemoryOperator;
-use wardian_types::MemoryIndex;
-use wardian_vm::addr::VmCtxPtr;
+use wardian_types::{GuestAddr, MemoryIndex};
+use wardian_vm::addr::{DataAddr, VmCtxPtr};
 use wardian_vm::layout::{Refused, refused};
 
 /// Addresses from here on are not reported: the interpreter does not keep them.
-const TOO_HIGH: u64 = 1 << 63;
+const TOO_HIGH: GuestAddr = GuestAddr::from_u64(1 << 63);
 
 impl StoreInner {
     /// What guest code noted of an access that it refused, which frame `frame` did.
@@ -28,6 +28,7 @@ impl StoreInner {
             unsafe { std::mem::take(&mut (*self.ctx()).refused) };
         let instance = self.instance_at(VmCtxPtr::from_usize(ctx & !refused::MASK))?;
         let access = |address, size, memory| self.access(instance, memory, address, size);
+        let start = GuestAddr::from_u64(start);
         match (ctx & refused::MASK, frame.and_then(operator)) {
             (refused::RANGE, _) => access(start, size, MemoryIndex::from_u32(memory as u32)),
             (refused::ADDRESS, Some(op)) => access(start, op.size, op.memory),
@@ -39,21 +40,22 @@ impl StoreInner {
     /// The access of frame `frame` for which there is no page at `fault`.
     pub(crate) fn faulting_access(
         &self,
-        fault: usize,
+        fault: DataAddr,
         frame: Option<&Frame>,
     ) -> Option<MemoryAccess> {
         let operator = operator(frame?)?;
         // Memories lie apart, each before its guard, so the nearest one below is it.
-        let memories = (0..self.instances.len() as u32).filter_map(|instance| {
+        let memories = (0..self.entities.instances().len() as u32).filter_map(|instance| {
             self.memory_bounds(InstanceId::from_u32(instance), operator.memory)
         });
         let below = memories.filter(|(base, _)| *base <= fault);
         let (base, len) = below.max_by_key(|(base, _)| *base)?;
-        let address = (fault - base) as u64;
+        let address = fault.bytes_from(base) as u64;
         // Where the last byte of a store is loaded first, that is what faults.
         let last_first = operator.stores && wardian_vm::STORES_IN_PARTS;
+        let back = if last_first { operator.size - 1 } else { 0 };
         Some(MemoryAccess {
-            address: if last_first { address.saturating_sub(operator.size - 1) } else { address },
+            address: GuestAddr::from_u64(address.saturating_sub(back)),
             size: operator.size,
             memory: operator.memory,
             memory_size: len as u64,
@@ -65,7 +67,7 @@ impl StoreInner {
         &self,
         instance: InstanceId,
         memory: MemoryIndex,
-        address: u64,
+        address: GuestAddr,
         size: u64,
     ) -> Option<MemoryAccess> {
         let (_, len) = self.memory_bounds(instance, memory)?;
@@ -74,13 +76,17 @@ impl StoreInner {
     }
 
     /// Address and length of a memory.
-    fn memory_bounds(&self, instance: InstanceId, memory: MemoryIndex) -> Option<(usize, usize)> {
-        match self.instances.get(instance)?.memories.get(memory)? {
+    fn memory_bounds(
+        &self,
+        instance: InstanceId,
+        memory: MemoryIndex,
+    ) -> Option<(DataAddr, usize)> {
+        match self.entities.instances().get(instance)?.memories().get(memory)? {
             MemoryRef::Own(own) => {
-                let memory = &self.memories[*own];
-                Some((memory.base() as usize, memory.len()))
+                let memory = &self.entities[*own];
+                Some((DataAddr::of(memory.base()), memory.len()))
             }
-            MemoryRef::Shared(shared) => Some((shared.vm().base as usize, shared.raw_len())),
+            MemoryRef::Shared(shared) => Some((DataAddr::of(shared.vm().base), shared.raw_len())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Options of a call, in force while it runs.
+//! Options of one call, which apply to the store while it runs.
 
 use crate::store::inner::StoreInner;
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use wardian_vm::interrupt::{Interrupter, reason};
 pub struct CallSettings {
     /// Whether host functions may take snapshots.
     pub snapshots: bool,
-    /// When the call is to have ended.
+    /// The call's deadline.
     pub ends: Option<Instant>,
-    /// What stops it.
+    /// The token that cancels it.
     pub token: Option<Arc<Interrupter>>,
 }
 
-/// What was in force before a call's options: see [`StoreInner::apply`].
+/// The settings that a call's options replaced: see [`StoreInner::apply`].
 #[derive(Debug)]
 pub struct Applied {
     snapshots: bool,
-    /// The deadline of before, if it was changed.
+    /// The previous deadline, if the call changed it.
     deadline: Option<Option<Instant>>,
     token: bool,
 }
 
 impl StoreInner {
-    /// Puts the options of a call into force, until [`Self::withdraw`]. Calls nest.
+    /// Applies the options of a call until [`Self::withdraw`]. Calls nest.
     pub fn apply(&mut self, options: &CallSettings) -> Applied {
         let snapshots = self.taken.allows_snapshots();
         self.taken.allow_snapshots(snapshots || options.snapshots);
         let deadline = options.ends.map(|ends| {
             let outer = self.interrupter().deadline();
-            // One that the store has passed already stays in force, with what it has stopped.
+            // A deadline that has passed already is kept: it has stopped guests, and still does.
             if outer.is_none_or(|outer| ends < outer) {
                 self.interrupter().set_deadline(Some(ends));
             }
@@ -45,7 +45,7 @@ impl StoreInner {
         Applied { snapshots, deadline, token: options.token.is_some() }
     }
 
-    /// Puts back what was in force before.
+    /// Restores the settings of before.
     pub fn withdraw(&mut self, applied: Applied) {
         self.taken.allow_snapshots(applied.snapshots);
         if let Some(outer) = applied.deadline
@@ -58,7 +58,7 @@ impl StoreInner {
         {
             token.unlink(&call);
             self.interrupter().acknowledge(reason::CALL);
-            // The reason may have been that of a call further out as well.
+            // A call further out may have been cancelled too.
             if self.stopping.is_call_cancelled() {
                 self.interrupter().interrupt(reason::CALL);
             }

@@ -4,6 +4,8 @@
 //! the guest, so everything goes through [`run`].
 
 use crate::call::exit::{is_access, is_interrupted};
+use crate::call::raw_bytes::{copy_raw, fill_raw};
+use crate::call::runtime_calls::loop_header;
 use crate::call::waits;
 use crate::ids::{InstanceId, TableId};
 use crate::listen;
@@ -11,13 +13,12 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
 use wardian_module::ModuleInfo;
 use wardian_types::{
-    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, MemoryIndex, TableIndex, TagIndex, TrapCode,
-    TypeIndex,
+    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GuestAddr, MemoryIndex, TableIndex,
+    TagIndex, TrapCode, TypeIndex,
 };
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx};
@@ -162,7 +163,7 @@ builtins! { other:
 
     /// Called in place of functions of a closed instance.
     fn closed(store, instance) {
-        let code = store.instances[instance].closed.unwrap_or_default();
+        let code = store.entities[instance].closed().unwrap_or_default();
         Err(Error::new(ErrorKind::Closed(code)))
     }
 
@@ -205,11 +206,11 @@ builtins! { other:
     fn hot(store, instance, fp, header) {
         store.stress(&[]);
         // SAFETY: the executor passes the frame that it runs.
-        unsafe { store.hot(instance, fp, header) }
+        unsafe { store.hot(instance, StackAddr::from_usize(fp as usize), loop_header(header)) }
     }
 
     fn throw(store, instance, tag: TagIndex, slots) {
-        let module = &store.instances[instance].module;
+        let module = store.entities[instance].module();
         let len = module.decoded.info().tag_type(tag).param_slots();
         // SAFETY: guests pass as many slots as the tag says.
         let values = unsafe { std::slice::from_raw_parts(slots as *const u64, len) };
@@ -239,13 +240,14 @@ builtins! { safepoint:
     }
 
     fn memory_copy(store, instance, to_memory: MemoryIndex, from_memory: MemoryIndex, to, from, len) {
+        let [to, from] = [to, from].map(GuestAddr::from_u64);
         let to = store.range(instance, to_memory, to, len)?;
         let from = store.range(instance, from_memory, from, len)?;
         store.copy(to, from)
     }
 
     fn memory_fill(store, instance, memory: MemoryIndex, to, byte, len) {
-        let range = store.range(instance, memory, to, len)?;
+        let range = store.range(instance, memory, GuestAddr::from_u64(to), len)?;
         store.fill(range, byte as u8)
     }
 
@@ -255,33 +257,33 @@ builtins! { safepoint:
     }
 
     fn data_drop(store, instance, segment: DataIndex) {
-        store.instances[instance].dropped_data[segment] = true;
+        store.entities[instance].segments_mut().drop_data(segment);
         Ok(0)
     }
 
     fn table_grow(store, instance, table: TableIndex, delta, init) {
-        let table = store.instances[instance].tables[table];
+        let table = store.entities[instance].tables()[table];
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { store.running_limiter() };
-        let Some(new) = store.tables[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
+        let Some(new) = store.entities[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
         let before = new.start as u64;
         store.fill_elements(table, new, init);
         Ok(before)
     }
 
     fn table_copy(store, instance, to_table: TableIndex, from_table: TableIndex, to, from, len) {
-        let tables = &store.instances[instance].tables;
+        let tables = store.entities[instance].tables();
         let (to_table, from_table) = (tables[to_table], tables[from_table]);
-        let source = elements(store.tables[from_table].len(), from, len)?;
-        let target = elements(store.tables[to_table].len(), to, len)?;
+        let source = elements(store.entities[from_table].len(), from, len)?;
+        let target = elements(store.entities[to_table].len(), to, len)?;
         let from = store.element_range(from_table, source);
         let to = store.element_range(to_table, target);
         store.copy(to, from)
     }
 
     fn table_fill(store, instance, table: TableIndex, to, element, len) {
-        let table = store.instances[instance].tables[table];
-        let range = elements(store.tables[table].len(), to, len)?;
+        let table = store.entities[instance].tables()[table];
+        let range = elements(store.entities[table].len(), to, len)?;
         store.fill_elements(table, range, element);
         Ok(0)
     }
@@ -292,7 +294,7 @@ builtins! { safepoint:
     }
 
     fn elem_drop(store, instance, segment: ElemIndex) {
-        store.instances[instance].dropped_elements[segment] = true;
+        store.entities[instance].segments_mut().drop_elements(segment);
         Ok(0)
     }
 
@@ -350,6 +352,7 @@ builtins! { safepoint:
     }
 
     fn atomic_notify(store, instance, memory: MemoryIndex, address, count) {
+        let address = GuestAddr::from_u64(address);
         match store.atomic_address(instance, memory, address, 4)? {
             Some(at) => Ok(u64::from(park::notify(at, count as u32))),
             // Nobody can wait on a memory that is not shared.
@@ -387,9 +390,9 @@ pub(crate) struct Range {
 impl StoreInner {
     /// Base address and length of a memory, and whether it is shared.
     fn bounds(&mut self, instance: InstanceId, memory: MemoryIndex) -> (*mut u8, usize, bool) {
-        match &self.instances[instance].memories[memory] {
+        match &self.entities[instance].memories()[memory] {
             MemoryRef::Own(own) => {
-                let memory = &self.memories[*own];
+                let memory = &self.entities[*own];
                 (memory.base(), memory.len(), false)
             }
             MemoryRef::Shared(shared) => (shared.vm().base, shared.raw_len(), true),
@@ -400,17 +403,17 @@ impl StoreInner {
         &mut self,
         instance: InstanceId,
         memory: MemoryIndex,
-        start: u64,
+        start: GuestAddr,
         len: u64,
     ) -> Result<Range> {
         let (base, size, shared) = self.bounds(instance, memory);
-        let inside = start.checked_add(len).is_some_and(|end| end <= size as u64);
+        let inside = start.checked_add(len).is_some_and(|end| end.as_u64() <= size as u64);
         if !inside {
             let access = self.access(instance, memory, start, len);
             return Err(Error::from(TrapCode::MemoryOutOfBounds).with_access(access));
         }
         // SAFETY: at most one past the end of the memory.
-        Ok(Range { at: unsafe { base.add(start as usize) }, len: len as usize, shared })
+        Ok(Range { at: unsafe { base.add(start.as_u64() as usize) }, len: len as usize, shared })
     }
 
     fn grow_memory(
@@ -421,12 +424,12 @@ impl StoreInner {
     ) -> Result<u64> {
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
-        let before = match &self.instances[instance].memories[memory] {
+        let before = match &self.entities[instance].memories()[memory] {
             MemoryRef::Own(own) => {
-                let ctx = self.ctx();
+                let (own, ctx) = (*own, self.ctx());
                 // SAFETY: the context is valid as long as the store.
                 let stop = || unsafe { is_interrupted(ctx) };
-                self.memories[*own].grow(pages, limiter, &stop)?
+                self.entities[own].grow(pages, limiter, &stop)?
             }
             MemoryRef::Shared(shared) => shared.grow_limited(pages, limiter)?,
         };
@@ -435,7 +438,7 @@ impl StoreInner {
 
     /// Elements of a table as a range of bytes; they have been checked.
     fn element_range(&mut self, table: TableId, range: std::ops::Range<usize>) -> Range {
-        let elements = &mut self.tables[table].elements_mut()[range];
+        let elements = &mut self.entities[table].elements_mut()[range];
         Range { at: elements.as_mut_ptr().cast(), len: size_of_val(elements), shared: false }
     }
 
@@ -450,7 +453,7 @@ impl StoreInner {
         let mut at = range.start;
         while at < range.end {
             let end = range.end.min(at + ELEMENTS_CHUNK);
-            self.tables[table].elements_mut()[at..end].chunks_mut(512).for_each(write);
+            self.entities[table].elements_mut()[at..end].chunks_mut(512).for_each(write);
             at = end;
             if self.look_up().is_err() {
                 break;
@@ -506,9 +509,9 @@ impl StoreInner {
         [to, from, len]: [u64; 3],
         whole: bool,
     ) -> Result<()> {
-        let data = &self.instances[instance];
-        let module = data.module.clone();
-        let bytes: &[u8] = match data.dropped_data[segment] {
+        let data = &self.entities[instance];
+        let module = data.module().clone();
+        let bytes: &[u8] = match data.segments().has_dropped_data(segment) {
             true => &[],
             false => {
                 let range = module.decoded.info().data[segment].range.clone();
@@ -518,7 +521,7 @@ impl StoreInner {
         let out = || Error::from(TrapCode::MemoryOutOfBounds);
         let end = from.checked_add(len).filter(|end| *end <= bytes.len() as u64).ok_or_else(out)?;
         let bytes = &bytes[from as usize..end as usize];
-        let to = self.range(instance, memory, to, len)?;
+        let to = self.range(instance, memory, GuestAddr::from_u64(to), len)?;
         let from = Range { at: bytes.as_ptr().cast_mut(), len: bytes.len(), shared: false };
         if whole {
             // SAFETY: `to` is as long as `bytes`; a module's bytes are in no guest's memory.
@@ -526,8 +529,8 @@ impl StoreInner {
         } else {
             self.copy(to, from)?;
         }
-        if let MemoryRef::Own(own) = self.instances[instance].memories[memory] {
-            self.memories[own].pristine = false;
+        if let MemoryRef::Own(own) = self.entities[instance].memories()[memory] {
+            self.entities[own].set_written();
         }
         Ok(())
     }
@@ -541,60 +544,23 @@ impl StoreInner {
         [to, from, len]: [u64; 3],
         whole: bool,
     ) -> Result<()> {
-        let data = &self.instances[instance];
-        let table = data.tables[table];
-        let module = data.module.clone();
+        let data = &self.entities[instance];
+        let table = data.tables()[table];
+        let module = data.module().clone();
         let info: &ModuleInfo = module.decoded.info();
         let items = &info.elements[segment].items;
-        let count = if data.dropped_elements[segment] { 0 } else { items.len() };
+        let count = if data.segments().has_dropped_elements(segment) { 0 } else { items.len() };
         let source = elements(count, from, len)?;
-        let target = elements(self.tables[table].len(), to, len)?;
+        let target = elements(self.entities[table].len(), to, len)?;
         for (source, target) in source.zip(target) {
             if !whole && target.is_multiple_of(ELEMENTS_CHUNK) && self.look_up().is_err() {
                 break;
             }
             let value = self.segment_element(instance, info, segment, source)?;
-            self.tables[table].elements_mut()[target] = value;
+            self.entities[table].elements_mut()[target] = value;
         }
         Ok(())
     }
 }
 
 struct Stop;
-
-/// # Safety
-///
-/// Both ranges are accessible for `len` bytes.
-unsafe fn copy_raw(to: *mut u8, from: *const u8, len: usize, racy: bool) {
-    // SAFETY: the caller's promise. Where other threads may use the memory, single atomic accesses
-    // keep the race from being undefined behaviour.
-    unsafe {
-        if !racy {
-            return std::ptr::copy(from, to, len);
-        }
-        let byte = |i: usize| {
-            let value = AtomicU8::from_ptr(from.add(i).cast_mut()).load(Ordering::Relaxed);
-            AtomicU8::from_ptr(to.add(i)).store(value, Ordering::Relaxed);
-        };
-        if (to as usize) <= from as usize {
-            (0..len).for_each(byte);
-        } else {
-            (0..len).rev().for_each(byte);
-        }
-    }
-}
-
-/// # Safety
-///
-/// The range is accessible for `len` bytes.
-unsafe fn fill_raw(to: *mut u8, value: u8, len: usize, racy: bool) {
-    // SAFETY: as in `copy_raw`.
-    unsafe {
-        if !racy {
-            return std::ptr::write_bytes(to, value, len);
-        }
-        for i in 0..len {
-            AtomicU8::from_ptr(to.add(i)).store(value, Ordering::Relaxed);
-        }
-    }
-}

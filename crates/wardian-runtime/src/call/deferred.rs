@@ -22,7 +22,7 @@ impl StoreInner {
         }
         let shared = Arc::new(Shared::new(self.interrupter().clone()));
         self.closings.share(shared.clone());
-        for instance in 0..self.instances.len() as u32 {
+        for instance in 0..self.entities.instances().len() as u32 {
             self.link_closing(InstanceId::from_u32(instance));
         }
         shared
@@ -31,39 +31,39 @@ impl StoreInner {
     /// Makes a new instance known to those who close instances, if there are any.
     pub(crate) fn link_closing(&mut self, instance: InstanceId) {
         let Some(shared) = self.closings.shared().cloned() else { return };
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         let mut callees = BTreeSet::new();
-        for import in &data.imports {
+        for import in data.imports() {
             if let ImportedFunc::Func(func) = import
-                && let FuncKind::Wasm { instance: callee, .. } = *self.funcs.kind(*func)
+                && let FuncKind::Wasm { instance: callee, .. } = *self.entities.funcs().kind(*func)
             {
                 callees.insert(callee);
             }
         }
         // Through a table each of those that have it may call what any other put there.
-        let earlier = self.instances.enumerated().take(instance.index());
-        let tables = data.tables.as_slice();
+        let earlier = self.entities.instances().enumerated().take(instance.index());
+        let tables = data.tables().as_slice();
         let shares =
-            earlier.filter(|(_, other)| other.tables.iter().any(|table| tables.contains(table)));
+            earlier.filter(|(_, other)| other.tables().iter().any(|table| tables.contains(table)));
         let shares: Vec<InstanceId> = shares.map(|(other, _)| other).collect();
         callees.extend(&shares);
         let callees: Vec<InstanceId> = callees.into_iter().filter(|c| *c != instance).collect();
-        shared.link(data.vm.address(), &callees, shares);
+        shared.link(data.vm().address(), &callees, shares);
     }
 
     /// What an instance shares with those who close it, made on first need.
     pub fn close_state(&mut self, instance: InstanceId) -> Arc<CloseState> {
         let shared = self.shared();
         let store = self.id();
-        let data = &mut self.instances[instance];
-        let name = data.name.as_deref().or_else(|| data.module.decoded.name());
-        let new = || {
-            Arc::new(CloseState::new(
-                shared,
-                Closing { store, index: instance, name: name.map(str::to_owned) },
-            ))
-        };
-        data.state.get_or_insert_with(new).clone()
+        let data = &mut self.entities[instance];
+        if let Some(known) = data.close_state() {
+            return known.clone();
+        }
+        let name = data.name().map(str::to_owned);
+        let state = CloseState::new(shared, Closing { store, index: instance, name });
+        let state = Arc::new(state);
+        data.set_close_state(state.clone());
+        state
     }
 
     /// Adds those who want to know when an instance is closed.
@@ -92,8 +92,8 @@ impl StoreInner {
         // the deferred work.
         self.interrupter().acknowledge(reason::CLOSED);
         self.run_deferred();
-        let code = |i: InstanceId| self.instances[i].closed.filter(|_| self.takes_part(i));
-        if let Some(code) = self.instances.indices().find_map(code) {
+        let code = |i: InstanceId| self.entities[i].closed().filter(|_| self.takes_part(i));
+        if let Some(code) = self.entities.instances().indices().find_map(code) {
             self.interrupter().close(code);
         }
     }
@@ -104,8 +104,8 @@ impl StoreInner {
         // SAFETY: the context is valid; activations on the list are alive.
         let entered = unsafe { activation::contexts((*self.ctx()).activation) };
         let Some(mut at) = entered.clone().next() else { return false };
-        let data = &self.instances[instance];
-        if entered.clone().any(|context| context == data.vm.address()) {
+        let data = &self.entities[instance];
+        if entered.clone().any(|context| context == data.vm().address()) {
             return true;
         }
         // Frames of the module, in a call that entered another instance, belong to this instance if the entered
@@ -114,9 +114,9 @@ impl StoreInner {
         let reaching =
             |of: InstanceId| self.closings.shared().map(|s| s.reaching(of)).unwrap_or_default();
         let reaching_this = reaching(instance);
-        let kin = self.instances.enumerated();
+        let kin = self.entities.instances().enumerated();
         let kin =
-            kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(&other.module, &data.module));
+            kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(other.module(), data.module()));
         // Only needed if there are frames of the module, and long to find if it has many instances.
         let reaching_kin =
             LazyCell::new(|| kin.flat_map(|(i, _)| reaching(i)).collect::<HashSet<_>>());
@@ -129,7 +129,7 @@ impl StoreInner {
         frames.any(|step| match step {
             Step::Frame(pc) => {
                 let found = self.engine().code().locate(pc);
-                found.is_some_and(|l| Arc::ptr_eq(&l.module, &data.module)) && can_be_here(at)
+                found.is_some_and(|l| Arc::ptr_eq(&l.module, data.module())) && can_be_here(at)
             }
             Step::Host => {
                 at = outer.next().unwrap_or(at);
@@ -140,16 +140,16 @@ impl StoreInner {
 
     /// Makes calls of a closed instance's functions lead to an error.
     fn mark_closed(&mut self, instance: InstanceId, code: u32) {
-        let data = &mut self.instances[instance];
-        if data.closed.is_some() {
+        let data = &mut self.entities[instance];
+        if data.closed().is_some() {
             return;
         }
-        data.closed = Some(code);
+        data.set_closed(Some(code));
         self.closings.count_closed();
-        let data = &self.instances[instance];
-        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
+        let data = &self.entities[instance];
+        for defined in 0..data.module().decoded.info().bodies.len() as u32 {
             // What nobody has called yet finds out when somebody does.
-            if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
+            if self.entities[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
                 self.relink(instance, DefinedFuncIndex::from_u32(defined));
             }
         }
@@ -158,14 +158,14 @@ impl StoreInner {
 
     /// Makes calls of an instance's functions, which was closed, possible again.
     pub(crate) fn mark_open(&mut self, instance: InstanceId) {
-        let data = &mut self.instances[instance];
-        if data.closed.take().is_none() {
+        let data = &mut self.entities[instance];
+        if data.set_closed(None).is_none() {
             return;
         }
         self.closings.count_opened();
-        let data = &self.instances[instance];
-        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
-            if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
+        let data = &self.entities[instance];
+        for defined in 0..data.module().decoded.info().bodies.len() as u32 {
+            if self.entities[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
                 self.relink(instance, DefinedFuncIndex::from_u32(defined));
             }
         }
@@ -187,7 +187,7 @@ impl StoreInner {
             match work {
                 // Else it was brought back, open, by an image since.
                 Deferred::Close { instance, code } => {
-                    if self.instances[instance].exit_code().is_some() {
+                    if self.entities[instance].exit_code().is_some() {
                         self.mark_closed(instance, code);
                     }
                 }
@@ -204,14 +204,14 @@ impl StoreInner {
     /// Closes the instances that are still open.
     /// Closes all instances.
     pub fn close_all(&mut self, code: u32) {
-        for instance in 0..self.instances.len() as u32 {
+        for instance in 0..self.entities.instances().len() as u32 {
             self.close_instance(InstanceId::from_u32(instance), code);
         }
     }
 
     /// Notifies those that asked to know when the store is dropped, and with it its instances.
     pub(crate) fn notify_of_going(&self) {
-        for state in self.instances.iter().filter_map(|i| i.state.as_ref()) {
+        for state in self.entities.instances().iter().filter_map(|i| i.close_state()) {
             state.begin(0);
         }
     }

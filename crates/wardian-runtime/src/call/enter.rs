@@ -93,7 +93,7 @@ impl StoreInner {
 impl StoreInner {
     /// What is needed to call a function of this store.
     pub fn callable(&self, func: FuncId) -> Result<Callable> {
-        let vm = self.funcs.record(func);
+        let vm = self.entities.funcs().record(func);
         if !self.interprets() {
             // SAFETY: records live as long as the store.
             let number = unsafe { vm.as_ref() }.sig;
@@ -403,7 +403,7 @@ impl<T: Embedder> StoreData<T> {
     pub fn call_values(
         &mut self,
         callable: Callable,
-        params: impl IntoIterator<Item = Val>,
+        params: impl Iterator<Item = Val> + Clone,
         results: impl FnMut(usize, Val),
     ) -> Result<()> {
         let ty = self.inner.type_of(callable).clone();

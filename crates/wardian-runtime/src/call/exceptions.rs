@@ -36,7 +36,7 @@ impl StoreInner {
 
     /// The store's tag for a tag of an instance.
     pub(crate) fn instance_tag(&self, instance: InstanceId, tag: TagIndex) -> TagId {
-        self.instances[instance].tags[tag]
+        self.entities[instance].tags()[tag]
     }
 
     /// The signature of a tag.
@@ -56,7 +56,7 @@ impl StoreInner {
         tag: TagIndex,
         values: &[u64],
     ) -> Result<()> {
-        let tag = self.instances[instance].tags[tag];
+        let tag = self.entities[instance].tags()[tag];
         self.make_room(values)?;
         let handle = self.exceptions.insert(tag, values);
         self.begin_throw(handle);
@@ -156,7 +156,7 @@ impl StoreInner {
     /// The name that the module which defines a tag gives it: in its name section, else as an export.
     fn tag_name(&self, tag: TagId) -> Option<&str> {
         let (instance, index) = self.exceptions.tag(tag).origin?;
-        let module = &self.instances[instance].module.decoded;
+        let module = &self.entities[instance].module().decoded;
         let exported = || {
             let exports = &module.info().exports;
             exports.iter().find(|e| e.item == ItemIndex::Tag(index)).map(|e| e.name.as_str())

@@ -306,7 +306,7 @@ impl StoreInner {
         // SAFETY: the context is valid and the entry over.
         let ctx = unsafe { &*self.ctx() };
         let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
-        let overflow = (ctx.guard_start..ctx.guard_end).contains(&address);
+        let overflow = ctx.in_guard(address);
         let code = if pc.is_null() {
             TrapCode::from_u8(ctx.trap_code as u8)
         } else if overflow {
@@ -317,13 +317,13 @@ impl StoreInner {
         let error = match code {
             Some(code) => Error::from(code),
             None => Error::new(ErrorKind::Internal(format!(
-                "compiled code faulted where it should not (address {address:#x})"
+                "compiled code faulted where it should not (address {address:?})"
             ))),
         };
         let backtrace = self.trap_backtrace();
         let frame = backtrace.frames.first();
         let access = match code {
-            Some(TrapCode::MemoryOutOfBounds) if !pc.is_null() && address != 0 => {
+            Some(TrapCode::MemoryOutOfBounds) if !pc.is_null() && !address.is_null() => {
                 self.faulting_access(address, frame)
             }
             Some(code) if is_access(code) => self.noted_access(frame),

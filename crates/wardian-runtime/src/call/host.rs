@@ -101,7 +101,7 @@ impl StoreInner {
         sig: TypeNumber,
     ) -> FuncId {
         let record = self.record_for(&def, VmCtxPtr::NULL);
-        let ctx = VmCtxPtr::of(self.funcs.hosts.push(record).as_ptr());
+        let ctx = VmCtxPtr::of(self.entities.funcs_mut().add_host(record).as_ptr());
         self.add_func(code, ctx, sig, FuncKind::Host(def))
     }
 

@@ -31,11 +31,11 @@ use crate::{Error, ErrorKind};
 use frames::vmctx_of;
 use std::sync::atomic::Ordering;
 use wardian_types::{DefinedFuncIndex, TrapCode};
-use wardian_vm::activation::{INTERPRETED, status};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
+use wardian_vm::activation::{WasmSp, status};
+use wardian_vm::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{Boundary, CallerLink, Function, PendingCall, exit, frame, target};
 use wardian_vm::interrupt::reason;
-use wardian_vm::layout::{HostFunc, InterpretedFunc, StoreCtx, VmFunc};
+use wardian_vm::layout::{HostFunc, StoreCtx, VmFunc};
 use wardian_vm::segment;
 
 /// What the loop does next.
@@ -92,7 +92,9 @@ pub(crate) unsafe extern "C" fn interpret(ctx: *mut StoreCtx, why: u64) -> u64 {
             next = match next {
                 Next::Execute => run.execute(),
                 Next::Compiled(status::INTERPRET) => run.called_by_compiled(),
-                Next::Compiled(fp) if fp >= status::FRAMES => run.compiled_returned(fp as usize),
+                Next::Compiled(fp) if fp >= status::FRAMES => {
+                    run.compiled_returned(StackAddr::from_usize(fp as usize))
+                }
                 Next::Compiled(status::ENDED) | Next::End(status::ENDED) if run.catch() => {
                     run.go_on()
                 }
@@ -106,7 +108,7 @@ pub(crate) unsafe extern "C" fn interpret(ctx: *mut StoreCtx, why: u64) -> u64 {
 struct Call {
     callee: Callee,
     /// The word `previous` of its frame.
-    previous: usize,
+    previous: CallerLink,
     /// Arguments, and room for results.
     slots: *mut u64,
     /// The context of the calling instance; zero for the embedder.
@@ -118,7 +120,7 @@ struct Call {
 /// A frame that has returned.
 struct Ended {
     /// Its word `previous`.
-    previous: usize,
+    previous: CallerLink,
     /// Where its results are.
     place: *mut u64,
     result_slots: usize,
@@ -153,7 +155,7 @@ impl Run {
                 // Interpreted code looks at this word at its safepoints.
                 (*self.ctx).interrupt.fetch_or(reason::DEFERRED, Ordering::Relaxed);
             }
-            (*self.ctx).interp_sp = 0;
+            (*self.ctx).interp_sp = StackAddr::NULL;
             let exit = wardian_interp::execute(self.ctx);
             if exit == exit::RETURN {
                 return self.returned();
@@ -182,8 +184,8 @@ impl Run {
                 (*self.ctx).call;
             let function = function.as_usize() as *const Function;
             self.return_from(Ended {
-                previous: previous as usize,
-                place: slots as *mut u64,
+                previous: CallerLink::from_word(previous as usize),
+                place: slots.as_ptr(),
                 result_slots: (*function).result_slots as usize,
                 function: Some(function),
                 vmctx,
@@ -198,8 +200,8 @@ impl Run {
             let PendingCall { target, slots, .. } = (*self.ctx).call;
             self.call(Call {
                 callee: Callee::of_target(target),
-                previous: fp as usize | flag::OTHER_INSTANCE,
-                slots: slots as *mut u64,
+                previous: CallerLink::other_instance(fp.cast()),
+                slots: slots.as_ptr(),
                 caller: vmctx_of(fp),
                 is_tail: false,
             })
@@ -213,19 +215,20 @@ impl Run {
         unsafe {
             let PendingCall { target, ctx, slots, arg_slots, .. } = (*self.ctx).call;
             let caller = vmctx_of(fp);
-            let mut previous = *fp.offset(frame::PREVIOUS) | flag::OTHER_INSTANCE;
-            if previous & flag::LISTENED != 0 {
+            let previous = CallerLink::from_word(*fp.offset(frame::PREVIOUS));
+            let mut previous = previous.from_other_instance();
+            if previous.is_listened() {
                 let function = *fp.offset(frame::FUNCTION) as *const Function;
                 if let Some(hook) = self.hook_of(caller, function)
                     && listen::tail(hook) != 0
                 {
                     return self.ended_in(fp);
                 }
-                previous &= !flag::LISTENED;
-                *fp.offset(frame::PREVIOUS) = previous;
+                previous = previous.unlistened();
+                *fp.offset(frame::PREVIOUS) = previous.as_word();
             }
             let start = self.results_of(fp);
-            std::ptr::copy(slots as *const u64, start, arg_slots as usize);
+            std::ptr::copy(slots.as_ptr(), start, arg_slots as usize);
             self.stand_in_caller(previous);
             match target & target::KIND {
                 target::HOST => return self.call_host(ctx.word(0), start, previous),
@@ -248,16 +251,16 @@ impl Run {
         unsafe {
             let Callee { instance, defined } = call.callee;
             let inner = self.inner();
-            let data = &(&(*inner).instances)[instance];
-            let (vmctx, variant) = (data.vm.address(), data.variant);
-            if let Some(code) = data.closed {
+            let data = &(&(*inner).entities)[instance];
+            let (vmctx, variant) = (data.vm().address(), data.variant());
+            if let Some(code) = data.closed() {
                 return self.failed(Error::new(ErrorKind::Closed(code)));
             }
-            if data.module.compiled(variant, defined).is_some() && !self.must_interpret(&call) {
+            if data.module().compiled(variant, defined).is_some() && !self.must_interpret(&call) {
                 return self.call_compiled(call, vmctx);
             }
             let hook = (*inner).active_hook(instance, defined);
-            let code = match data.module.interpreted(defined) {
+            let code = match data.module().interpreted(defined) {
                 Ok(code) => code,
                 Err(error) => return self.failed(error),
             };
@@ -267,24 +270,13 @@ impl Run {
                 if (*hook).vm.body.is_null() {
                     (*hook).vm.body = CodeAddr::of((*function).entry.cast());
                 }
-                let fp = call.slots.add((*function).param_slots as usize) as usize;
+                let fp = StackAddr::of(call.slots.add((*function).param_slots as usize));
                 if listen::before_interpreted(hook, call.slots, call.caller, fp) != 0 {
                     return Next::End(status::ENDED);
                 }
-                previous |= flag::LISTENED;
+                previous = previous.listened();
             }
             self.push(function, vmctx, previous, call.slots)
-        }
-    }
-
-    /// Whether a call must be interpreted although there is compiled code: tail calls that go back and
-    /// forth between the two would otherwise leave a compiled frame behind each time.
-    unsafe fn must_interpret(self, call: &Call) -> bool {
-        // SAFETY: see [`Run`].
-        unsafe {
-            call.is_tail
-                && call.previous & flag::BOUNDARY != 0
-                && (*((call.previous & !flag::MASK) as *const Boundary)).wasm_sp != 0
         }
     }
 
@@ -293,21 +285,21 @@ impl Run {
         self,
         function: *const Function,
         vmctx: VmCtxPtr,
-        previous: usize,
+        previous: CallerLink,
         slots: *mut u64,
     ) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
             let fp = slots.add((*function).param_slots as usize).cast::<usize>();
-            if !self.has_room(fp.cast::<u64>().add((*function).frame_slots as usize) as usize) {
+            if !self.has_room(fp.cast::<u64>().add((*function).frame_slots as usize)) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
-            *fp.offset(frame::PREVIOUS) = previous;
+            *fp.offset(frame::PREVIOUS) = previous.as_word();
             *fp.offset(frame::IP) = (*function).entry as usize;
             *fp.offset(frame::FUNCTION) = function as usize;
             *fp.offset(frame::VMCTX) = vmctx.as_usize();
             // A sample finds the frame at its first instruction, not in a call.
-            (*self.ctx).interp_sp = 0;
+            (*self.ctx).interp_sp = StackAddr::NULL;
             self.stand_in(fp);
             Next::Execute
         }
@@ -323,15 +315,15 @@ impl Run {
                 return self.failed(error);
             }
             let (_, code, _) = (*inner).code_of(instance, defined);
-            let module = (&(*inner).instances)[instance].module.clone();
+            let module = (&(*inner).entities)[instance].module().clone();
             let entry = match module.entry_trampoline(defined) {
                 Ok(entry) => entry,
                 Err(error) => return self.failed(error),
             };
             let ty = module.decoded.info().defined_type(defined);
             let end = call.slots.add(ty.buffer_slots());
-            let (link, free) = if call.previous & flag::BOUNDARY == 0 && !call.is_tail {
-                ((call.previous & !flag::MASK) as *mut usize, end)
+            let (link, free) = if !call.previous.is_boundary() && !call.is_tail {
+                (call.previous.address().as_ptr(), end)
             } else {
                 match self.push_moved(call.previous, ty.result_slots(), call.slots, end) {
                     Ok(link) => (link, link.cast::<u64>().add(frame::HEADER)),
@@ -339,7 +331,7 @@ impl Run {
                 }
             };
             (*self.ctx).indirect_caller = call.caller;
-            self.enter_compiled(link, free as usize, vmctx, code, call.slots, entry)
+            self.enter_compiled(link, free, vmctx, code, call.slots, entry)
         }
     }
 
@@ -347,7 +339,7 @@ impl Run {
     unsafe fn enter_compiled(
         self,
         link: *mut usize,
-        free: usize,
+        free: *mut u64,
         vmctx: VmCtxPtr,
         code: CodeAddr,
         slots: *mut u64,
@@ -356,9 +348,9 @@ impl Run {
         // SAFETY: see [`Run`]; below `sp` the wasm stack is free, as only interpreted frames came since.
         unsafe {
             self.stand_in(link);
-            let sp = (*self.ctx).wasm_sp & !INTERPRETED;
-            (*self.ctx).interp_sp = free;
-            (*self.ctx).args = slots as usize;
+            let sp = (*self.ctx).wasm_sp.sp();
+            (*self.ctx).interp_sp = StackAddr::of(free);
+            (*self.ctx).args = SlotsPtr::of(slots);
             Next::Compiled(segment::enter(self.ctx, vmctx, code, slots, entry, sp))
         }
     }
@@ -366,7 +358,7 @@ impl Run {
     /// Makes a frame for a call that has none: when it returns, its results are at `place`.
     unsafe fn push_moved(
         self,
-        previous: usize,
+        previous: CallerLink,
         result_slots: usize,
         place: *mut u64,
         at: *mut u64,
@@ -374,10 +366,10 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let fp = at.cast::<usize>();
-            if !self.has_room(fp.cast::<u64>().add(frame::HEADER) as usize) {
+            if !self.has_room(fp.cast::<u64>().add(frame::HEADER)) {
                 return Err(TrapCode::StackOverflow.into());
             }
-            *fp.offset(frame::PREVIOUS) = previous;
+            *fp.offset(frame::PREVIOUS) = previous.as_word();
             *fp.offset(frame::IP) = 0;
             *fp.offset(frame::FUNCTION) = result_slots << 1 | 1;
             *fp.offset(frame::VMCTX) = place as usize;
@@ -386,7 +378,7 @@ impl Run {
     }
 
     /// Calls a host function in a frame of its own.
-    unsafe fn call_host(self, host: *mut HostFunc, slots: *mut u64, previous: usize) -> Next {
+    unsafe fn call_host(self, host: *mut HostFunc, slots: *mut u64, previous: CallerLink) -> Next {
         // SAFETY: see [`Run`]. Records of host functions live as long as the store, and what they
         // dispatch to takes slots for its signature.
         unsafe {
@@ -432,7 +424,7 @@ impl Run {
             let (params, results) = (function.param_slots as usize, function.result_slots as usize);
             let slots = fp.cast::<u64>().add(function.frame_slots as usize);
             let end = slots.add(params.max(results).max(1));
-            if !self.has_room(end as usize) {
+            if !self.has_room(end) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
             if is_whole {
@@ -442,22 +434,23 @@ impl Run {
             }
             *fp.offset(frame::IP) = 0;
             let code = CodeAddr::from_usize(code & !WHOLE_FUNCTION);
-            self.enter_compiled(fp, end as usize, vmctx, code, slots, entry)
+            self.enter_compiled(fp, end, vmctx, code, slots, entry)
         }
     }
 
     /// Compiled code that was entered for the frame at `fp` has returned.
-    unsafe fn compiled_returned(self, fp: usize) -> Next {
+    unsafe fn compiled_returned(self, fp: StackAddr) -> Next {
         // SAFETY: see [`Run`]; `args` are again those of the code that returned.
         unsafe {
-            (*self.ctx).wasm_sp += segment::LINK;
-            let fp = fp as *mut usize;
+            let sp = (*self.ctx).wasm_sp.sp().above(segment::LINK);
+            (*self.ctx).wasm_sp = WasmSp::compiled(sp);
+            let fp = fp.as_ptr();
             self.stand_in(fp);
             if *fp.offset(frame::IP) != 0 {
                 return Next::Execute;
             }
             let ended = self.ended(fp);
-            let results = (*self.ctx).args as *const u64;
+            let results = (*self.ctx).args.as_ptr();
             if results != ended.place {
                 std::ptr::copy(results, ended.place, ended.result_slots);
             }
@@ -470,13 +463,13 @@ impl Run {
         // SAFETY: see [`Run`]. The stub has noted the record and the slots, and its frame is at `wasm_sp`.
         unsafe {
             let ctx = self.ctx;
-            let record = &*((*ctx).callee as *const InterpretedFunc);
-            let native = (*ctx).callee_slots as *const u64;
-            let boundary = (*ctx).interp_sp as *mut Boundary;
+            let record = &*(*ctx).callee;
+            let native = (*ctx).callee_slots;
+            let boundary = (*ctx).interp_sp.as_ptr::<Boundary>();
             let slots = boundary.add(1).cast::<u64>();
             let of_entry = self.activation().args.get();
             let params = record.param_slots as usize;
-            if !self.has_room(slots.add(params) as usize) {
+            if !self.has_room(slots.add(params)) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
             // Not for deferred work, after which it would be resumed behind the call.
@@ -485,11 +478,11 @@ impl Run {
             }
             boundary.write(Boundary {
                 wasm_sp: (*ctx).wasm_sp,
-                slots: native as usize,
-                args: if (*ctx).args == of_entry { 0 } else { (*ctx).args },
+                slots: native,
+                args: if (*ctx).args == of_entry { SlotsPtr::NULL } else { (*ctx).args },
                 result_slots: record.result_slots as usize,
             });
-            std::ptr::copy_nonoverlapping(native, slots, params);
+            std::ptr::copy_nonoverlapping(native.as_ptr(), slots, params);
             let caller = if record.noted != 0 { (*ctx).indirect_caller } else { record.vmctx };
             let defined = record.defined as u32;
             let Some(instance) = (*self.inner()).instance_at(record.vmctx) else {
@@ -497,7 +490,7 @@ impl Run {
             };
             self.call(Call {
                 callee: Callee { instance, defined: DefinedFuncIndex::from_u32(defined) },
-                previous: boundary as usize | flag::BOUNDARY,
+                previous: CallerLink::boundary(boundary),
                 slots,
                 caller,
                 is_tail: false,
@@ -510,29 +503,29 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let Ended { previous, place, .. } = ended;
-            if previous & flag::LISTENED != 0
+            if previous.is_listened()
                 && let Some(function) = ended.function
                 && let Some(hook) = self.hook_of(ended.vmctx, function)
             {
-                (*self.ctx).interp_sp = place.add(ended.result_slots) as usize;
+                (*self.ctx).interp_sp = StackAddr::of(place.add(ended.result_slots));
                 if listen::after(hook, place) != 0 {
                     return Next::End(status::ENDED);
                 }
             }
-            if previous & flag::BOUNDARY == 0 {
-                self.stand_in((previous & !flag::MASK) as *mut usize);
+            let caller = previous.address();
+            if !previous.is_boundary() {
+                self.stand_in(caller.as_ptr());
                 return Next::Execute;
             }
-            let boundary = (previous & !flag::MASK) as *const Boundary;
-            let Boundary { wasm_sp, slots, args, result_slots } = *boundary;
+            let Boundary { wasm_sp, slots, args, result_slots } = *caller.as_ptr();
             let of_entry = self.activation().args.get();
-            (*self.ctx).interp_sp = boundary as usize;
-            if wasm_sp == 0 {
-                std::ptr::copy_nonoverlapping(place, of_entry as *mut u64, result_slots);
+            (*self.ctx).interp_sp = caller;
+            if wasm_sp.is_none() {
+                std::ptr::copy_nonoverlapping(place, of_entry.as_ptr(), result_slots);
                 return Next::End(status::RETURNED);
             }
-            std::ptr::copy_nonoverlapping(place, slots as *mut u64, result_slots);
-            (*self.ctx).args = if args == 0 { of_entry } else { args };
+            std::ptr::copy_nonoverlapping(place, slots.as_ptr(), result_slots);
+            (*self.ctx).args = if args.is_null() { of_entry } else { args };
             (*self.ctx).wasm_sp = wasm_sp;
             Next::Compiled(segment::resume(self.ctx))
         }
@@ -545,27 +538,22 @@ impl Run {
             let ctx = self.ctx;
             let func = (*ctx).call.target as usize as *const VmFunc;
             let inner = self.inner();
-            let kind = (*inner).funcs.kind((*func).index).clone();
+            let kind = (*inner).entities.funcs().kind((*func).index).clone();
             let ty = (*inner).func_type((*func).index).clone();
-            let boundary = (*ctx).interp_sp as *mut Boundary;
+            let boundary = (*ctx).interp_sp.as_ptr::<Boundary>();
             let slots = boundary.add(1).cast::<u64>();
-            (*ctx).wasm_sp = (*ctx).entry_sp | INTERPRETED;
-            (*ctx).interp_fp = 0;
-            if !self.has_room(slots.add(ty.buffer_slots()) as usize) {
+            (*ctx).wasm_sp = WasmSp::interpreted((*ctx).entry_sp);
+            (*ctx).interp_fp = StackAddr::NULL;
+            if !self.has_room(slots.add(ty.buffer_slots())) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
-            boundary.write(Boundary {
-                wasm_sp: 0,
-                slots: 0,
-                args: 0,
-                result_slots: ty.result_slots(),
-            });
-            std::ptr::copy_nonoverlapping((*ctx).args as *const u64, slots, ty.param_slots());
-            let previous = boundary as usize | flag::BOUNDARY;
+            boundary.write(Boundary::of_embedder(ty.result_slots()));
+            std::ptr::copy_nonoverlapping((*ctx).args.as_ptr(), slots, ty.param_slots());
+            let previous = CallerLink::boundary(boundary);
             match kind {
                 FuncKind::Host(_) => self.call_host((*func).ctx.word(0), slots, previous),
                 FuncKind::Wasm { instance, func } => {
-                    let module = &(&(*inner).instances)[instance].module;
+                    let module = &(&(*inner).entities)[instance].module();
                     let defined = module.decoded.info().defined_function(func);
                     let defined = defined.expect("a function of an instance has a body");
                     let callee = Callee { instance, defined };
@@ -585,7 +573,7 @@ impl Run {
     unsafe fn go_on(self) -> Next {
         // SAFETY: see [`Run`]. It stands where it stood, or where a snapshot of it stood.
         unsafe {
-            if (*self.ctx).wasm_sp & INTERPRETED == 0 {
+            if !(*self.ctx).wasm_sp.is_interpreted() {
                 return Next::Compiled(segment::resume(self.ctx));
             }
             let fp = self.fp();

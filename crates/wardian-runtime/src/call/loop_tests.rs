@@ -9,7 +9,7 @@ use crate::settings::{EngineKind, Settings};
 use crate::store::inner::{Embedder, StoreData};
 use crate::{Engine, Result};
 use ValType::{F32, F64, I32, I64, V128};
-use wardian_types::{DefinedFuncIndex, FuncType, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, ValType};
 use wardian_vm::activation::{self, Outcome};
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::interpreted::FrameLayout;
@@ -233,15 +233,15 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     let module = ModuleInner::new(&engine, decoded, None).unwrap();
     let instance = store.instantiate(&module, Imports::default(), &Options::default()).unwrap();
     let inner = &mut store.inner;
-    let data = &inner.instances[instance];
-    let (vmctx, variant) = (data.vm.address(), data.variant);
+    let data = &inner.entities[instance];
+    let (vmctx, variant) = (data.vm().address(), data.variant());
     let (info, bytes) = (module.decoded.info(), module.decoded.bytes());
     let begin = |at| {
         engine.compiler().unwrap().compile_loop(
             info,
             bytes,
             DefinedFuncIndex::from_u32(0),
-            at,
+            CodeOffset::from_u32(at),
             variant,
             &[],
         )

@@ -15,6 +15,7 @@ pub mod host;
 pub(crate) mod interpret;
 #[cfg(all(test, feature = "jit"))]
 mod loop_tests;
+mod raw_bytes;
 pub mod runtime_calls;
 pub mod stopping;
 pub mod suspend;

@@ -24,9 +24,9 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::ImportedFunc;
 use crate::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
-use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, ValType};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::interpreted::{Function, flag, frame, target};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, FuncType, ValType};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{CallerLink, Function, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
 use wardian_vm::segment;
 
@@ -47,9 +47,9 @@ impl StoreInner {
         defined: DefinedFuncIndex,
     ) -> Result<u64> {
         let word = self.target_of(instance, defined)?;
-        let data = &mut self.instances[instance];
-        let at = data.module.layout.target(defined);
-        data.vm.write(at, word);
+        let data = &mut self.entities[instance];
+        let at = data.module().layout.target(defined);
+        data.vm_mut().write(at, word);
         Ok(word)
     }
 
@@ -59,16 +59,16 @@ impl StoreInner {
         instance: InstanceId,
         import: FuncIndex,
     ) -> Result<u64> {
-        let data = &self.instances[instance];
-        let word = match &data.imports[import] {
+        let data = &self.entities[instance];
+        let word = match &data.imports()[import] {
             ImportedFunc::Host(def) => host_target(def.ty.buffer_slots()),
             ImportedFunc::Func(func) => self.target_of_func(*func)?,
         };
-        let data = &mut self.instances[instance];
-        let at = data.module.layout.import(import);
+        let data = &mut self.entities[instance];
+        let at = data.module().layout.import(import);
         let mut record = data.import(import);
         record.target = word;
-        data.vm.write(at, record);
+        data.vm_mut().write(at, record);
         Ok(word)
     }
 
@@ -87,11 +87,11 @@ impl StoreInner {
     }
 
     fn target_of_func(&mut self, func: FuncId) -> Result<u64> {
-        match self.funcs.kind(func) {
+        match self.entities.funcs().kind(func) {
             FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
             FuncKind::Wasm { instance, func } => {
                 let (instance, func) = (*instance, *func);
-                let info = self.instances[instance].module.decoded.info();
+                let info = self.entities[instance].module().decoded.info();
                 let defined = info.defined_function(func);
                 self.target_of(instance, defined.expect("a function of an instance has a body"))
             }
@@ -99,16 +99,16 @@ impl StoreInner {
     }
 
     fn target_of(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<u64> {
-        let data = &self.instances[instance];
-        let is_compiled = data.module.compiled(data.variant, defined).is_some();
+        let data = &self.entities[instance];
+        let is_compiled = data.module().compiled(data.variant(), defined).is_some();
         if is_compiled {
             self.install(instance, defined)?;
         }
-        let data = &self.instances[instance];
-        if is_compiled || data.closed.is_some() || self.active_hook(instance, defined).is_some() {
+        let data = &self.entities[instance];
+        if is_compiled || data.closed().is_some() || self.active_hook(instance, defined).is_some() {
             return Ok(Callee { instance, defined }.target());
         }
-        let code = data.module.interpreted(defined)?;
+        let code = data.module().interpreted(defined)?;
         Ok(std::ptr::from_ref(code.function()) as u64 | target::INTERPRETED)
     }
 
@@ -118,18 +118,18 @@ impl StoreInner {
         instance: InstanceId,
         defined: DefinedFuncIndex,
     ) -> Result<()> {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         if data.plain(defined).is_some() {
             return Ok(());
         }
-        let (module, variant) = (data.module.clone(), data.variant);
+        let (module, variant) = (data.module().clone(), data.variant());
         self.link_callees(instance, defined)?;
         let hook = self.hook(instance, defined);
         if hook.is_some() {
             module.prepare_wrappers(&[defined], variant)?;
         }
         let entry = module.entry_trampoline(defined)?;
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         data.set_installed(defined);
         if let (Some(hook), Some(plain)) = (hook, data.plain(defined)) {
             // SAFETY: hooks live as long as the store, and no other reference to one is alive here.
@@ -137,14 +137,14 @@ impl StoreInner {
         }
         self.relink(instance, defined);
         let func = module.decoded.info().func_index(defined);
-        let known = self.instances[instance].func_if_known(func);
+        let known = self.entities[instance].func_if_known(func);
         if let Some(known) = known {
             // SAFETY: records live as long as the store.
-            unsafe { self.funcs.record(known).as_ref() }
+            unsafe { self.entities.funcs().record(known).as_ref() }
                 .entry
                 .store(entry.as_usize(), Ordering::Relaxed);
         }
-        if self.instances.len() > 1 {
+        if self.entities.instances().len() > 1 {
             self.relink_importers(instance);
         }
         Ok(())
@@ -155,17 +155,22 @@ impl StoreInner {
     ///
     /// # Safety
     ///
-    /// It is the innermost frame, of a function of the instance; `header` is as for
-    /// [`wardian_vm::interpreted::Service::Hot`].
-    pub(crate) unsafe fn hot(&mut self, instance: InstanceId, fp: u64, header: u64) -> Result<u64> {
+    /// It is the innermost frame, of a function of the instance, and stands at the header of the loop, or at its
+    /// beginning if there is none.
+    pub(crate) unsafe fn hot(
+        &mut self,
+        instance: InstanceId,
+        fp: StackAddr,
+        header: Option<CodeOffset>,
+    ) -> Result<u64> {
         // SAFETY: the caller's promise; functions live as long as their module.
         let (function, previous) = unsafe {
-            let fp = fp as *const usize;
+            let fp = fp.as_ptr::<usize>();
             let function = *fp.offset(frame::FUNCTION) as *const Function;
-            (&*function, *fp.offset(frame::PREVIOUS))
+            (&*function, CallerLink::from_word(*fp.offset(frame::PREVIOUS)))
         };
-        let data = &self.instances[instance];
-        let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
+        let data = &self.entities[instance];
+        let (module, variant, defined) = (data.module().clone(), data.variant(), function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
         let config = self.engine().settings();
         let stressed = config.gc_stress_at_safepoints;
@@ -178,7 +183,7 @@ impl StoreInner {
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };
-        let state = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
+        let state = match header {
             None => module.want_function(variant, defined, &stop),
             Some(header) => module.want_loop(variant, defined, header, &stop),
         };
@@ -192,13 +197,13 @@ impl StoreInner {
         };
         // The interpreter notifies listeners when the frame returns; but not of tail calls that compiled code
         // makes.
-        if previous & flag::LISTENED != 0 {
+        if previous.is_listened() {
             let info = module.decoded.info();
             if wardian_module::makes_tail_calls(info, module.decoded.bytes(), defined) {
                 return Ok(0);
             }
         }
-        if header != 0 {
+        if header.is_some() {
             module.loop_entered(variant, defined, &stop);
             // Without executable memory for what it calls, it stays interpreted.
             if self.link_callees(instance, defined).is_err() {
@@ -217,16 +222,16 @@ impl StoreInner {
 
     /// Puts in place what the compiled code of a function of the instance calls.
     fn link_callees(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<()> {
-        let module = self.instances[instance].module.clone();
+        let module = self.entities[instance].module().clone();
         for callee in module.callees(defined).iter().copied() {
             let at = module.layout.entry(callee);
-            if self.instances[instance].vm.read::<CodeAddr>(at).is_null() {
+            if self.entities[instance].vm().read::<CodeAddr>(at).is_null() {
                 let in_memory =
                     wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
                 wardian_vm::make_interpreted_entry(callee, false, in_memory)
                     .map_err(no_code_memory)?;
                 let (own, _, _) = self.code_of(instance, callee);
-                self.instances[instance].vm.write(at, own);
+                self.entities[instance].vm_mut().write(at, own);
             }
         }
         Ok(())
@@ -235,13 +240,13 @@ impl StoreInner {
     /// Makes the record by which compiled code calls an interpreted function.
     pub(crate) fn prepare(&mut self, instance: InstanceId, position: u32) -> Result<()> {
         let (defined, noted) = (position / 2, u64::from(position % 2));
-        let data = &self.instances[instance];
-        let ty = data.module.decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
-        let signature = data.module.signature_of(DefinedFuncIndex::from_u32(defined));
+        let data = &self.entities[instance];
+        let ty = data.module().decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
+        let signature = data.module().signature_of(DefinedFuncIndex::from_u32(defined));
         let trampoline = self.engine().interpreted_trampoline(signature)?;
         let record = InterpretedFunc {
             store: self.ctx(),
-            vmctx: data.vm.address(),
+            vmctx: data.vm().address(),
             defined: defined.into(),
             noted,
             param_slots: ty.param_slots() as u32,
@@ -249,10 +254,8 @@ impl StoreInner {
             stub: segment::interpreted_stub(),
             trampoline,
         };
-        let record = self.funcs.interpreted.push(record);
-        if let Some(table) = &mut self.instances[instance].interpreted {
-            table.write(position * size_of::<usize>() as u32, record.as_ptr());
-        }
+        let record = self.entities.funcs_mut().add_interpreted(record);
+        self.entities[instance].set_interpreted(position as usize, record);
         Ok(())
     }
 
@@ -282,7 +285,7 @@ impl StoreInner {
         let Some(instance) = self.instance_at(vmctx) else {
             return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
         };
-        let module = &self.instances[instance].module;
+        let module = self.entities[instance].module();
         let results = module.decoded.info().defined_type(defined).results();
         let ty = FuncType::new([ValType::I64], results.to_vec());
         let signature = self.engine().signatures().get(&ty)?;
@@ -298,7 +301,7 @@ impl StoreInner {
         defined: DefinedFuncIndex,
     ) -> Result<CodeAddr> {
         match self.instance_at(vmctx) {
-            Some(instance) => Ok(self.instances[instance].module.entry_trampoline(defined)?),
+            Some(instance) => Ok(self.entities[instance].module().entry_trampoline(defined)?),
             None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),
         }
     }
@@ -307,4 +310,11 @@ impl StoreInner {
     pub(crate) fn interprets(&self) -> bool {
         self.engine().kind() != EngineKind::Compiled
     }
+}
+
+/// The loop of which [`wardian_vm::interpreted::Service::Hot`] says where its header is; none at the beginning of a
+/// function.
+pub(crate) fn loop_header(word: u64) -> Option<CodeOffset> {
+    let offset = u32::try_from(word).ok()?.checked_sub(1)?;
+    Some(CodeOffset::from_u32(offset))
 }

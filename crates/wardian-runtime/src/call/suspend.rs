@@ -275,7 +275,7 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
     pub fn of_values(
         store: &'a mut StoreData<T>,
         callable: Callable,
-        params: impl IntoIterator<Item = Val>,
+        params: impl Iterator<Item = Val> + Clone,
     ) -> Result<AsyncCall<'a, T>> {
         let ty = store.inner.type_of(callable).clone();
         let slots = store.inner.arguments(&ty, params)?;

@@ -18,7 +18,7 @@ use crate::listen::listener::AbortReason;
 use crate::store::inner::StoreInner;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::Handler as InterpretedHandler;
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::compiled::{CallHandlers, InstanceAt};
 use wardian_vm::contain::Payload;
 use wardian_vm::interpreted::{Function, frame};
@@ -139,24 +139,24 @@ impl StoreInner {
         &self,
         walk: &mut Unwinding,
         code: &mut Code<'_>,
-        (pc, fp): (CodeAddr, usize),
+        (pc, fp): (CodeAddr, StackAddr),
         tag: TagId,
     ) -> Option<Landing> {
         // Trampolines and wrappers are no code of a module, and catch nothing.
         let CallHandlers { frame_size, instance, .. } =
             code.around(pc.before())?.code.handlers_at(pc)?.call;
-        let sp = fp - frame_size as usize;
+        let sp = fp.below(frame_size as usize);
         // SAFETY: the compiler has put the instance there, in the frame of this very call or in a register.
         let vmctx = unsafe {
             match instance {
-                InstanceAt::Stack(offset) => *((sp + offset as usize) as *const VmCtxPtr),
+                InstanceAt::Stack(offset) => *sp.above(offset as usize).as_ptr(),
                 InstanceAt::Register(at) => {
                     VmCtxPtr::from_usize(walk.register(at as usize, |pc| code.saved_at(pc)))
                 }
             }
         };
         let handlers = code.around(pc.before())?.code.handlers_at(pc)?;
-        let tags = &self.instances[self.instance_at(vmctx)?].tags;
+        let tags = self.entities[self.instance_at(vmctx)?].tags();
         let handler = handlers.find(|index| tags.get(index) == Some(&tag))?;
         Some(Landing::Compiled { handler })
     }
@@ -166,10 +166,10 @@ impl StoreInner {
     /// # Safety
     ///
     /// As for [`unwind`].
-    unsafe fn interpreted_handler(&self, fp: usize, tag: TagId) -> Option<Landing> {
+    unsafe fn interpreted_handler(&self, fp: StackAddr, tag: TagId) -> Option<Landing> {
         // SAFETY: a frame that is not moved has a function and an instance.
         let (ip, function, vmctx) = unsafe {
-            let words = fp as *const usize;
+            let words = fp.as_ptr::<usize>();
             let function = &*(*words.offset(frame::FUNCTION) as *const Function);
             (
                 CodeAddr::from_usize(*words.offset(frame::IP)),
@@ -177,14 +177,14 @@ impl StoreInner {
                 VmCtxPtr::from_usize(*words.offset(frame::VMCTX)),
             )
         };
-        let data = &self.instances[self.instance_at(vmctx)?];
-        let code = data.module.interpreted(function.defined).ok()?;
+        let data = &self.entities[self.instance_at(vmctx)?];
+        let code = data.module().interpreted(function.defined).ok()?;
         // Behind the call, but for a frame that has not begun.
         let call = if ip == code.start() { ip } else { ip.before() };
-        let handler = code
-            .handlers_at(call)
-            .find(|handler| handler.tag.is_none_or(|wanted| data.tags.get(wanted) == Some(&tag)))?;
-        let ip = code.start().add(handler.target as usize * size_of::<u16>());
+        let handler = code.handlers_at(call).find(|handler| {
+            handler.tag.is_none_or(|wanted| data.tags().get(wanted) == Some(&tag))
+        })?;
+        let ip = code.address_of(handler.target);
         Some(Landing::Interpreted { handler: *handler, ip })
     }
 
@@ -196,7 +196,7 @@ impl StoreInner {
     unsafe fn abort_unwound(&mut self, walk: &Unwinding) -> Result<(), Payload> {
         // SAFETY: the caller's promise.
         let is_unwound =
-            |frame: Option<usize>| frame.is_some_and(|frame| unsafe { walk.leaves(frame) });
+            |frame: Option<StackAddr>| frame.is_some_and(|frame| unsafe { walk.leaves(frame) });
         if !self.listening.innermost().is_some_and(|(_, frame)| is_unwound(frame)) {
             return Ok(());
         }
@@ -236,7 +236,7 @@ impl StoreInner {
                 }
                 Landing::Interpreted { handler, ip } => {
                     if let Some(Place::Interpreted { fp }) = walk.place() {
-                        let slots = fp as *mut u64;
+                        let slots = fp.as_ptr::<u64>();
                         if handler.tag.is_some() {
                             let at = slots.offset(handler.values as isize);
                             std::ptr::copy_nonoverlapping(values.as_ptr(), at, values.len());

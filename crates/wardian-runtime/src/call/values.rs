@@ -172,24 +172,32 @@ impl StoreInner {
     pub(crate) fn arguments(
         &mut self,
         ty: &FuncType,
-        params: impl IntoIterator<Item = Val>,
+        params: impl Iterator<Item = Val> + Clone,
     ) -> Result<Vec<u64>> {
         self.collect_if_due();
-        let (mut slots, mut at, mut params) =
-            (vec![0; ty.buffer_slots().max(1)], 0, params.into_iter());
-        for ty in ty.params() {
-            let Some(value) = params.next() else {
-                return Err(Error::usage(UsageKind::Type, "an argument is missing"));
-            };
-            self.check_value(&value, *ty).map_err(|found| {
-                Error::usage(UsageKind::Type, format!("an argument is {found}, not {ty}"))
-            })?;
+        let (mut slots, mut at) = (vec![0; ty.buffer_slots().max(1)], 0);
+        let mut values = params.clone();
+        for (index, wanted) in ty.params().iter().enumerate() {
+            let Some(value) = values.next() else { return Err(wrong_arguments(ty, params, None)) };
+            if let Err(found) = self.check_value(&value, *wanted) {
+                let why = format!(": argument {index} is {found}, which is no {wanted}");
+                return Err(wrong_arguments(ty, params, Some(why)));
+            }
             self.write_value(&value, &mut slots[at..])?;
-            at += ty.slots();
+            at += wanted.slots();
         }
-        match params.next() {
-            Some(_) => Err(Error::usage(UsageKind::Type, "there are too many arguments")),
+        match values.next() {
+            Some(_) => Err(wrong_arguments(ty, params, None)),
             None => Ok(slots),
         }
     }
+}
+
+/// The error of a call with these arguments: their number is wrong or, if not, `why` says which of them is.
+#[cold]
+fn wrong_arguments(ty: &FuncType, given: impl Iterator<Item = Val>, why: Option<String>) -> Error {
+    let given = FuncType::new(given.map(|value| value.ty()), []);
+    let why = why.filter(|_| given.params().len() == ty.params().len()).unwrap_or_default();
+    let message = format!("the function is {ty}, but was called with {given}{why}");
+    Error::usage(UsageKind::Type, message)
 }

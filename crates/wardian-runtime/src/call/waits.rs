@@ -16,8 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
-use wardian_types::{MemoryIndex, TrapCode};
-use wardian_vm::addr::VmCtxPtr;
+use wardian_types::{GuestAddr, MemoryIndex, TrapCode};
+use wardian_vm::addr::{DataAddr, VmCtxPtr};
 use wardian_vm::park::{Queued, WaitResult};
 
 pub(crate) unsafe extern "C" fn atomic_wait32(
@@ -27,15 +27,13 @@ pub(crate) unsafe extern "C" fn atomic_wait32(
     expected: u64,
     timeout: u64,
 ) -> u64 {
-    let is_expected = |at: usize| {
+    let is_expected = |at: DataAddr| {
         // SAFETY: four aligned bytes inside a shared memory, which never shrinks or moves.
-        let cell = unsafe { AtomicU32::from_ptr(at as *mut u32) };
+        let cell = unsafe { AtomicU32::from_ptr(at.as_ptr()) };
         cell.load(Ordering::SeqCst) == expected as u32
     };
     // SAFETY: only called by compiled code, with its own context.
-    unsafe {
-        wait_at(vmctx, (MemoryIndex::from_u32(memory as u32), address), 4, timeout, is_expected)
-    }
+    unsafe { wait_at(vmctx, place(memory, address), 4, timeout, is_expected) }
 }
 
 pub(crate) unsafe extern "C" fn atomic_wait64(
@@ -45,15 +43,18 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
     expected: u64,
     timeout: u64,
 ) -> u64 {
-    let is_expected = |at: usize| {
+    let is_expected = |at: DataAddr| {
         // SAFETY: as above, eight bytes.
-        let cell = unsafe { AtomicU64::from_ptr(at as *mut u64) };
+        let cell = unsafe { AtomicU64::from_ptr(at.as_ptr()) };
         cell.load(Ordering::SeqCst) == expected
     };
     // SAFETY: as above.
-    unsafe {
-        wait_at(vmctx, (MemoryIndex::from_u32(memory as u32), address), 8, timeout, is_expected)
-    }
+    unsafe { wait_at(vmctx, place(memory, address), 8, timeout, is_expected) }
+}
+
+/// A place in a memory, as builtins get it.
+fn place(memory: u64, address: u64) -> (MemoryIndex, GuestAddr) {
+    (MemoryIndex::from_u32(memory as u32), GuestAddr::from_u64(address))
 }
 
 /// Waits at an address of a memory as long as it has what is expected, which is asked with where its `size` bytes are.
@@ -63,10 +64,10 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
 /// As for [`wait`].
 unsafe fn wait_at(
     vmctx: VmCtxPtr,
-    (memory, address): (MemoryIndex, u64),
+    (memory, address): (MemoryIndex, GuestAddr),
     size: u64,
     timeout: u64,
-    is_expected: impl Fn(usize) -> bool,
+    is_expected: impl Fn(DataAddr) -> bool,
 ) -> u64 {
     let join = |store: &mut StoreInner, instance: InstanceId| {
         let at = store.atomic_address(instance, memory, address, size)?;
@@ -116,23 +117,23 @@ impl StoreInner {
         &mut self,
         instance: InstanceId,
         memory: MemoryIndex,
-        address: u64,
+        address: GuestAddr,
         size: u64,
-    ) -> Result<Option<usize>> {
-        if !address.is_multiple_of(size) {
+    ) -> Result<Option<DataAddr>> {
+        if !address.is_aligned_to(size) {
             let access = self.access(instance, memory, address, size);
             return Err(Error::from(TrapCode::UnalignedAtomic).with_access(access));
         }
         let range = self.range(instance, memory, address, size)?;
-        Ok(range.shared.then_some(range.at as usize))
+        Ok(range.shared.then(|| DataAddr::of(range.at)))
     }
 
     /// Takes a place in the queue of an address as long as it has what is expected, for so many nanoseconds. A negative
     /// timeout waits for ever. Returns whether it has.
     pub(crate) fn join_queue(
         &mut self,
-        at: usize,
-        (memory, address): (MemoryIndex, u64),
+        at: DataAddr,
+        (memory, address): (MemoryIndex, GuestAddr),
         timeout: i64,
         still_expected: impl FnOnce() -> bool,
     ) -> bool {

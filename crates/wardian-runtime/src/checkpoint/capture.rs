@@ -14,7 +14,7 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::value::SharedMemory;
 use std::sync::Arc;
-use wardian_types::{ElemIndex, GlobalIndex, Index, IndexVec, ValType};
+use wardian_types::{GlobalIndex, ValType};
 
 /// A store that was written down.
 pub struct Captured {
@@ -99,16 +99,17 @@ impl StoreInner {
     }
 
     fn has_shared_memory(&self) -> bool {
-        let mut memories = self.instances.iter().flat_map(|instance| &instance.memories);
+        let mut memories =
+            self.entities.instances().iter().flat_map(|instance| instance.memories());
         memories.any(|memory| matches!(memory, MemoryRef::Shared(_)))
     }
 
     /// The modules of the instances, each once.
     fn modules(&self) -> Vec<Arc<ModuleInner>> {
         let mut modules: Vec<Arc<ModuleInner>> = Vec::new();
-        for instance in &self.instances {
-            if !modules.iter().any(|module| Arc::ptr_eq(module, &instance.module)) {
-                modules.push(instance.module.clone());
+        for instance in self.entities.instances() {
+            if !modules.iter().any(|module| Arc::ptr_eq(module, instance.module())) {
+                modules.push(instance.module().clone());
             }
         }
         modules
@@ -119,26 +120,26 @@ impl StoreInner {
         modules: &[Arc<ModuleInner>],
         writer: &mut ValueWriter<'_>,
     ) -> Result<Vec<InstanceState>> {
-        let mut instances = Vec::with_capacity(self.instances.len());
-        for (instance, data) in self.instances.iter().enumerate() {
-            let module = modules.iter().position(|module| Arc::ptr_eq(module, &data.module));
+        let mut instances = Vec::with_capacity(self.entities.instances().len());
+        for (instance, data) in self.entities.instances().iter().enumerate() {
+            let module = modules.iter().position(|module| Arc::ptr_eq(module, data.module()));
             let mut elements = Vec::new();
-            for (segment, words) in (0..).zip(&data.elements) {
-                let Some(words) = words else { continue };
-                let info = data.module.decoded.info();
-                let ty = ValType::Ref(info.elements[ElemIndex::from_u32(segment)].element);
+            for (segment, words) in data.segments().all_objects() {
+                let info = data.module().decoded.info();
+                let ty = ValType::Ref(info.elements[segment].element);
                 // SAFETY: they were evaluated as elements of this type, and are held as such.
                 let values = unsafe { self.values(writer, ty, words)? };
-                elements.push((segment, values));
+                elements.push((segment.as_u32(), values));
             }
+            let dropped = data.segments().dropped();
             instances.push(InstanceState {
                 module: module.expect("it is among them") as u32,
-                name: data.name.clone(),
+                name: data.given_name().map(str::to_owned),
                 imports: writer.graph.imports[InstanceId::from_usize(instance)].clone(),
-                dropped_elements: set_positions(&data.dropped_elements),
-                dropped_data: set_positions(&data.dropped_data),
+                dropped_elements: dropped.elements(),
+                dropped_data: dropped.data(),
                 elements,
-                closed: data.exit_code().or(data.closed),
+                closed: data.exit_code().or(data.closed()),
             });
         }
         Ok(instances)
@@ -159,9 +160,9 @@ impl StoreInner {
 
     fn capture_tables(&self, writer: &mut ValueWriter<'_>) -> Result<Vec<TableState>> {
         let mut tables = Vec::new();
-        for (table, item) in self.tables.iter().zip(writer.graph.tables.clone()) {
+        for (table, item) in self.entities.tables().iter().zip(writer.graph.tables.clone()) {
             let Some(item) = item else { continue };
-            let ty = ValType::Ref(table.ty.element);
+            let ty = ValType::Ref(table.ty().element);
             let elements = table.elements();
             let mut runs = Vec::new();
             let mut at = 0;
@@ -186,7 +187,7 @@ impl StoreInner {
         for (item, is_defined) in writer.graph.global_list.clone() {
             let Item { instance, index } = item;
             let (at, ty) =
-                self.instances[InstanceId::from_u32(instance)].global(GlobalIndex::from_u32(index));
+                self.entities[InstanceId::from_u32(instance)].global(GlobalIndex::from_u32(index));
             // Others are what their initializers say, which may refer to globals of the embedder's: those of a fork get
             // their references afterwards.
             let is_made = match purpose {
@@ -205,7 +206,7 @@ impl StoreInner {
 
     /// The memories, and which of the store they are.
     fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<MemoryId>) {
-        let named = self.memories.iter().zip(graph.memories.enumerated());
+        let named = self.entities.memories().iter().zip(graph.memories.enumerated());
         let named = named.filter_map(|(memory, (at, item))| Some((at, memory, (*item)?)));
         named
             .map(|(at, memory, item)| {
@@ -213,8 +214,4 @@ impl StoreInner {
             })
             .unzip()
     }
-}
-
-fn set_positions<I: Index>(flags: &IndexVec<I, bool>) -> Vec<u32> {
-    flags.enumerated().filter(|(_, set)| **set).map(|(at, _)| at.index() as u32).collect()
 }

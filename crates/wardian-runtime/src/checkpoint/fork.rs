@@ -116,7 +116,7 @@ impl<T: Embedder> Origin<T> for Parent<'_> {
     fn fill(&mut self, memories: Vec<Target<'_>>) -> Result<()> {
         for (child, parent) in memories.into_iter().zip(&self.memories) {
             let child = child.into_own().expect("a store with a shared memory is not forked");
-            self.store.memories[*parent].fork_into(child)?;
+            self.store.entities[*parent].fork_into(child)?;
         }
         Ok(())
     }
@@ -133,17 +133,17 @@ impl Parent<'_> {
         child: &mut StoreData<T>,
         item: ItemIndex,
     ) -> Result<Definition> {
-        let data = &self.store.instances[self.instance];
+        let data = &self.store.entities[self.instance];
         let store = child.inner.id();
         let found = match item {
-            ItemIndex::Func(index) => match &data.imports[index] {
+            ItemIndex::Func(index) => match &data.imports()[index] {
                 ImportedFunc::Host(def) => return Ok(Definition::Host(def.clone())),
                 ImportedFunc::Func(func) => {
                     let func = *func;
                     Extern::Func(Func { store, index: self.host_func(child, func)? })
                 }
             },
-            ItemIndex::Memory(index) => match &data.memories[index] {
+            ItemIndex::Memory(index) => match &data.memories()[index] {
                 MemoryRef::Own(own) => {
                     let own = *own;
                     Extern::Memory(store, self.memory(child, own)?)
@@ -151,11 +151,11 @@ impl Parent<'_> {
                 MemoryRef::Shared(_) => return Err(unusable("a memory is shared")),
             },
             ItemIndex::Table(index) => {
-                let table = data.tables[index];
+                let table = data.tables()[index];
                 Extern::Table(store, self.table(child, table)?)
             }
             ItemIndex::Tag(index) => {
-                let tag = data.tags[index];
+                let tag = data.tags()[index];
                 Extern::Tag(Tag { store, index: self.tag(child, tag)? })
             }
             ItemIndex::Global(index) => Extern::Global(self.global(child, index)?),
@@ -167,7 +167,7 @@ impl Parent<'_> {
         if let Some(known) = self.made.funcs.get(&func) {
             return Ok(*known);
         }
-        let FuncKind::Host(def) = self.store.funcs.kind(func) else {
+        let FuncKind::Host(def) = self.store.entities.funcs().kind(func) else {
             return Err(unusable("an instance imports a function of a later one"));
         };
         let made = child.inner.host_func(def.clone())?;
@@ -183,13 +183,13 @@ impl Parent<'_> {
         if let Some(known) = self.made.memories.get(&memory) {
             return Ok(*known);
         }
-        let data = &self.store.memories[memory];
-        let (ty, pages) = (data.ty, data.pages());
+        let data = &self.store.entities[memory];
+        let (ty, pages) = (data.ty(), data.pages());
         let (inner, limiter) = child.split();
         // With the size of now, which the importing instances rely on.
         let sized = wardian_types::MemoryType { min: pages, ..ty };
         let made = inner.add_memory(&sized, Source::Engine(None), None, limiter)?;
-        inner.memories[made].ty = ty;
+        inner.entities[made].set_type(ty);
         self.made.memories.insert(memory, made);
         Ok(made)
     }
@@ -198,12 +198,12 @@ impl Parent<'_> {
         if let Some(known) = self.made.tables.get(&table) {
             return Ok(*known);
         }
-        let data = &self.store.tables[table];
-        let (ty, len) = (data.ty, data.len() as u64);
+        let data = &self.store.entities[table];
+        let (ty, len) = (data.ty(), data.len() as u64);
         let (inner, limiter) = child.split();
         let sized = wardian_types::TableType { min: len, ..ty };
         let made = inner.add_table(&sized, None, limiter)?;
-        inner.tables[made].ty = ty;
+        inner.entities[made].set_type(ty);
         self.made.tables.insert(table, made);
         Ok(made)
     }
@@ -223,7 +223,7 @@ impl Parent<'_> {
         child: &mut StoreData<T>,
         index: GlobalIndex,
     ) -> Result<Global> {
-        let (address, ty) = self.store.instances[self.instance].global(index);
+        let (address, ty) = self.store.entities[self.instance].global(index);
         let known = self.made.globals.get(&(address.as_ptr() as usize)).copied();
         let at = match known {
             Some(known) => known,
@@ -266,7 +266,7 @@ impl Kin {
         match self.0.func(parent, func) {
             Ok(item) if item.instance as usize >= self.instances() => Err(Kin::newer("function")),
             Ok(item) => func_of(child, item),
-            Err(_) => match parent.funcs.kind(func) {
+            Err(_) => match parent.entities.funcs().kind(func) {
                 FuncKind::Host(def) => child.host_func(Arc::clone(def)),
                 FuncKind::Wasm { .. } => Err(Kin::newer("function")),
             },
@@ -276,7 +276,7 @@ impl Kin {
     /// The child's memory for one of the parent's.
     pub fn memory(&self, child: &StoreInner, memory: MemoryId) -> Result<MemoryId> {
         let item = known(&self.0.memories, memory, "memory")?;
-        match &child.instances[item.instance()].memories[item.index::<MemoryIndex>()] {
+        match &child.entities[item.instance()].memories()[item.index::<MemoryIndex>()] {
             MemoryRef::Own(own) => Ok(*own),
             MemoryRef::Shared(_) => Err(Kin::newer("memory")),
         }
@@ -285,7 +285,7 @@ impl Kin {
     /// The child's table for one of the parent's.
     pub fn table(&self, child: &StoreInner, table: TableId) -> Result<TableId> {
         let item = known(&self.0.tables, table, "table")?;
-        Ok(child.instances[item.instance()].tables[item.index::<TableIndex>()])
+        Ok(child.entities[item.instance()].tables()[item.index::<TableIndex>()])
     }
 
     /// The child's tag for one of the parent's.

@@ -8,10 +8,9 @@
 //!        ^───────previous──┘    ^──────previous─┘ fp         of the host function that is called
 //! ```
 //!
-//! Compiled frames have their values in cells, where they were compiled to be captured: see `wardian_jit`'s `frames`.
+//! Compiled code that can be captured stores its values in cells of its frame: see `wardian_vm::compiled::FrameTable`.
 //!
-//! Only frames of one entry can be written down: what called the guest that called this guest is on the embedder's
-//! stack.
+//! Only the frames of one entry can be captured: between two entries there are frames of the host on the embedder's stack.
 
 use super::values::ValueWriter;
 use super::{Standing, refused};
@@ -24,11 +23,11 @@ use crate::store::host::HostCall;
 use crate::store::inner::StoreInner;
 use crate::store::waiting::Waiting;
 use std::collections::{BTreeMap, HashMap};
-use wardian_interp::{FrameMap, Place, Wanted};
+use wardian_interp::{CodeUnit, FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
-use wardian_types::{DefinedFuncIndex, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, ValType};
 use wardian_vm::activation;
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::compiled::CapturedFrame;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
@@ -46,13 +45,13 @@ enum Kind {
     Interpreted {
         fp: *const u64,
         /// Its position in the code of the function.
-        unit: u32,
+        unit: CodeUnit,
         /// Whether it waits in a call.
         waits: bool,
     },
     Compiled {
         /// Its frame pointer.
-        fp: usize,
+        fp: StackAddr,
         /// Where its call returns to.
         pc: CodeAddr,
         /// Whether it stands before an operator, rather than in a call.
@@ -64,8 +63,8 @@ enum Kind {
 /// What is known of the functions of one instance's module at the positions where frames are.
 #[derive(Default)]
 struct Known {
-    maps: HashMap<(DefinedFuncIndex, u32, bool), FrameMap>,
-    types: HashMap<(DefinedFuncIndex, u32), OperatorTypes>,
+    maps: HashMap<(DefinedFuncIndex, CodeUnit, bool), FrameMap>,
+    types: HashMap<(DefinedFuncIndex, CodeOffset), OperatorTypes>,
     locals: HashMap<DefinedFuncIndex, Vec<ValType>>,
 }
 
@@ -123,21 +122,20 @@ impl StoreInner {
         let Waiting { memory, address, queued } = self.waits.current()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
-        Some(WaitState { memory: memory.as_u32(), address: *address, left, place })
+        Some(WaitState { memory: memory.as_u32(), address: address.as_u64(), left, place })
     }
 
     /// Whether a checkpoint can be tried of a guest where it stands. It cannot where the guest was left in the middle
     /// of an operator, or behind one that is no call: there it has to continue to its next safepoint.
     pub fn stands_at_point(&self, standing: Standing) -> bool {
         let Standing::Left(guest) = standing else { return true };
-        let fp = guest.innermost() as *const usize;
-        if fp.is_null() {
-            // Compiled code: what can be captured asks by itself, the other is refused.
+        let Some(fp) = guest.innermost() else {
+            // Compiled code that can be captured requests it at its own points; other compiled code is refused.
             return !self.captures_compiled();
-        }
+        };
         // SAFETY: the guest waits, and the frame is as `wardian_vm::interpreted` describes.
         let (ip, function, vmctx) = unsafe {
-            let word = |at: isize| *fp.offset(at);
+            let word = |at: isize| *fp.as_ptr::<usize>().offset(at);
             (
                 CodeAddr::from_usize(word(frame::IP)),
                 word(frame::FUNCTION),
@@ -148,11 +146,11 @@ impl StoreInner {
             return false;
         }
         let Some(instance) = self.instance_at(vmctx) else { return false };
-        let module = &self.instances[instance].module;
+        let module = self.entities[instance].module();
         // SAFETY: a frame with an ip has the record of its function.
         let defined = unsafe { (*(function as *const Function)).defined };
         let Ok(code) = module.interpreted(defined) else { return true };
-        let unit = (ip.bytes_from(code.start()) / size_of::<u16>()) as u32;
+        let unit = code.unit_at(ip);
         module.frame_maps(defined, Wanted::Units(&[unit])).is_ok_and(|maps| !maps.is_empty())
     }
 
@@ -192,21 +190,21 @@ impl StoreInner {
         Ok(found)
     }
 
-    fn found_interpreted(&self, fp: *const usize, at: At) -> Result<Found> {
+    fn found_interpreted(&self, fp: StackAddr, at: At) -> Result<Found> {
         // SAFETY: the guest waits, and its interpreted frames are as `wardian_vm::interpreted` describes: one with an
         // ip has the record of its function.
         let (ip, vmctx, defined) = unsafe {
-            let function = *fp.offset(frame::FUNCTION) as *const Function;
+            let words = fp.as_ptr::<usize>();
+            let function = *words.offset(frame::FUNCTION) as *const Function;
             (
-                CodeAddr::from_usize(*fp.offset(frame::IP)),
-                VmCtxPtr::from_usize(*fp.offset(frame::VMCTX)),
+                CodeAddr::from_usize(*words.offset(frame::IP)),
+                VmCtxPtr::from_usize(*words.offset(frame::VMCTX)),
                 (*function).defined,
             )
         };
         let instance = self.instance_at(vmctx).expect("a frame has an instance");
-        let start = self.instances[instance].module.interpreted(defined)?.start();
-        let unit = (ip.bytes_from(start) / size_of::<u16>()) as u32;
-        let kind = Kind::Interpreted { fp: fp.cast(), unit, waits: at == At::InCall };
+        let unit = self.entities[instance].module().interpreted(defined)?.unit_at(ip);
+        let kind = Kind::Interpreted { fp: fp.as_ptr(), unit, waits: at == At::InCall };
         Ok(Found { instance, defined, kind })
     }
 
@@ -224,7 +222,7 @@ impl StoreInner {
         let point = code.code.captured_at(pc, before).filter(|_| at != At::After);
         let at = point.and_then(|point| Some((frames.frame_pointer()?, point.instance())));
         let Some((fp, instance)) = at else { return Err(self.compiled_frame(Some(name))) };
-        let vmctx = frames.word_at(fp.wrapping_add_signed(instance as isize)).unwrap_or_default();
+        let vmctx = frames.word_at(fp.offset(instance as isize)).unwrap_or_default();
         let instance = self
             .instance_at(VmCtxPtr::from_usize(vmctx as usize))
             .expect("a frame has an instance");
@@ -264,22 +262,20 @@ impl StoreInner {
 
     /// Finds where the values of the frames are, and of what types they are; each function once.
     fn look_up_frames(&self, found: &[Found]) -> Result<HashMap<InstanceId, Known>> {
-        let mut wanted: BTreeMap<(InstanceId, DefinedFuncIndex), (Vec<u32>, Vec<u32>)> =
+        let mut wanted: BTreeMap<(InstanceId, DefinedFuncIndex), (Vec<CodeUnit>, Vec<CodeOffset>)> =
             BTreeMap::new();
         for at in found {
             let (units, offsets) = wanted.entry((at.instance, at.defined)).or_default();
             match &at.kind {
                 Kind::Interpreted { unit, .. } => units.push(*unit),
-                Kind::Compiled { .. } => {
-                    offsets.extend(at.point().map(|point| point.offset.as_u32()))
-                }
+                Kind::Compiled { .. } => offsets.extend(at.point().map(|point| point.offset)),
             }
         }
         let mut known: HashMap<InstanceId, Known> = HashMap::new();
         for ((instance, defined), (mut units, mut offsets)) in wanted {
             units.sort_unstable();
             units.dedup();
-            let module = &self.instances[instance].module;
+            let module = self.entities[instance].module();
             let maps = match units.is_empty() {
                 true => Vec::new(),
                 false => module.frame_maps(defined, Wanted::Units(&units))?,
@@ -288,11 +284,11 @@ impl StoreInner {
             offsets.sort_unstable();
             offsets.dedup();
             let offsets: Vec<(u32, usize)> =
-                offsets.into_iter().map(|at| (at, usize::MAX)).collect();
+                offsets.into_iter().map(|at| (at.as_u32(), usize::MAX)).collect();
             let operands = Operands::new(&module.decoded, self.engine().settings().features)?;
             let known = known.entry(instance).or_default();
             for types in operands.at(defined, &offsets)? {
-                known.types.insert((defined, types.offset), types);
+                known.types.insert((defined, CodeOffset::from_u32(types.offset)), types);
             }
             for map in maps {
                 known.maps.insert((defined, map.unit, map.point.after), map);
@@ -319,14 +315,14 @@ impl StoreInner {
     fn capture_compiled(
         &self,
         at: &Found,
-        fp: usize,
+        fp: StackAddr,
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
-        let module = &self.instances[at.instance].module;
+        let module = self.entities[at.instance].module();
         let info = module.decoded.info();
         let point = at.point().ok_or_else(unknown)?;
-        let offset = point.offset.as_u32();
+        let offset = point.offset;
         let types = known.types.get(&(at.defined, offset)).ok_or_else(unknown)?;
         let (stack, kind) = match point.before {
             true => (&types.before[..], At::Before),
@@ -336,7 +332,7 @@ impl StoreInner {
                 (&types.after[..count.ok_or_else(unknown)?], At::InCall)
             }
         };
-        // What is not live is zero, as what was never written.
+        // A local that is not live is captured as zero.
         let mut places: Vec<Option<i32>> = vec![None; known.locals[&at.defined].len()];
         for (local, place) in point.locals() {
             *places.get_mut(local.index()).ok_or_else(unknown)? = Some(place);
@@ -369,17 +365,17 @@ impl StoreInner {
         }
         let func =
             Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
-        Ok(FrameState { func, offset, at: kind, locals, operands, caught })
+        Ok(FrameState { func, offset: offset.as_u32(), at: kind, locals, operands, caught })
     }
 
     fn capture_interpreted(
         &self,
         at: &Found,
-        (fp, unit, waits): (*const u64, u32, bool),
+        (fp, unit, waits): (*const u64, CodeUnit, bool),
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
-        let module = &self.instances[at.instance].module;
+        let module = self.entities[at.instance].module();
         let info = module.decoded.info();
         // Two points may be at one position: behind a call, and before the loop that follows.
         let map = |after| known.maps.get(&(at.defined, unit, after));
@@ -424,22 +420,22 @@ impl StoreInner {
         let func =
             Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
         let offset = map.point.offset;
-        Ok(FrameState { func, offset, at: kind, locals: values, operands, caught })
+        Ok(FrameState { func, offset: offset.as_u32(), at: kind, locals: values, operands, caught })
     }
 
     /// A value of a compiled frame, at a place counted from its frame pointer.
     ///
     /// # Safety
     ///
-    /// The guest waits, and the cell has a value of the type; of those of four bytes nothing else counts.
+    /// The guest waits, and the cell has a value of the type; of a value of four bytes the upper half is ignored.
     unsafe fn value_in_cell(
         &self,
-        fp: usize,
+        fp: StackAddr,
         place: i32,
         ty: ValType,
         writer: &mut ValueWriter<'_>,
     ) -> Result<Value> {
-        let cell = fp.wrapping_add_signed(place as isize) as *const u64;
+        let cell = fp.offset(place as isize).as_ptr::<u64>();
         // SAFETY: the caller's promise. Cells have eight bytes, those of vectors sixteen.
         unsafe {
             let low = match ty {

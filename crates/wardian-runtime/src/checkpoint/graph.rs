@@ -36,24 +36,24 @@ impl Graph {
     /// Names everything that instances have.
     pub(super) fn new(store: &StoreInner) -> Graph {
         let mut graph = Graph {
-            memories: vec![None; store.memories.len()].into(),
-            tables: vec![None; store.tables.len()].into(),
+            memories: vec![None; store.entities.memories().len()].into(),
+            tables: vec![None; store.entities.tables().len()].into(),
             tags: vec![None; store.exceptions.tag_count()].into(),
             ..Graph::default()
         };
-        for instance in store.instances.indices() {
+        for instance in store.entities.instances().indices() {
             graph.add(store, instance);
         }
         graph
     }
 
     fn add(&mut self, store: &StoreInner, instance: InstanceId) {
-        let data = &store.instances[instance];
-        let info = data.module.decoded.info();
+        let data = &store.entities[instance];
+        let info = data.module().decoded.info();
         let imports = info.imports.iter().map(|import| self.import(store, instance, import.item));
         let imports = imports.collect();
         self.imports.push(imports);
-        for (index, memory) in data.memories.enumerated() {
+        for (index, memory) in data.memories().enumerated() {
             let item = Item::new(instance, index);
             match memory {
                 MemoryRef::Own(own) => {
@@ -66,10 +66,10 @@ impl Graph {
                 }
             }
         }
-        for (index, table) in data.tables.enumerated() {
+        for (index, table) in data.tables().enumerated() {
             self.tables[*table].get_or_insert(Item::new(instance, index));
         }
-        for (index, tag) in data.tags.enumerated() {
+        for (index, tag) in data.tags().enumerated() {
             self.tags[*tag].get_or_insert(Item::new(instance, index));
         }
         for index in info.globals.indices().skip(info.imported_globals as usize) {
@@ -81,16 +81,16 @@ impl Graph {
 
     /// What an import is. Things of the embedder's are named by the first import of them.
     fn import(&mut self, store: &StoreInner, instance: InstanceId, item: ItemIndex) -> ImportState {
-        let data = &store.instances[instance];
+        let data = &store.entities[instance];
         let known = match item {
-            ItemIndex::Func(index) => match &data.imports[index] {
+            ItemIndex::Func(index) => match &data.imports()[index] {
                 ImportedFunc::Host(def) => {
                     self.hosts
                         .entry(Arc::as_ptr(def) as usize)
                         .or_insert(Item::new(instance, index));
                     None
                 }
-                ImportedFunc::Func(func) => match store.funcs.kind(*func) {
+                ImportedFunc::Func(func) => match store.entities.funcs().kind(*func) {
                     FuncKind::Wasm { instance, func } => Some(Item::new(*instance, *func)),
                     FuncKind::Host(def) => {
                         let at = Arc::as_ptr(def) as usize;
@@ -99,12 +99,12 @@ impl Graph {
                     }
                 },
             },
-            ItemIndex::Memory(index) => match &data.memories[index] {
+            ItemIndex::Memory(index) => match &data.memories()[index] {
                 MemoryRef::Own(own) => self.memories[*own],
                 MemoryRef::Shared(memory) => self.shared_item(memory),
             },
-            ItemIndex::Table(index) => self.tables[data.tables[index]],
-            ItemIndex::Tag(index) => self.tags[data.tags[index]],
+            ItemIndex::Table(index) => self.tables[data.tables()[index]],
+            ItemIndex::Tag(index) => self.tags[data.tags()[index]],
             ItemIndex::Global(index) => {
                 let at = data.global(index).0.as_ptr() as usize;
                 let known = self.globals.get(&at).copied();
@@ -131,7 +131,7 @@ impl Graph {
     ///
     /// It is a function of the embedder's that no instance imports.
     pub(super) fn func(&self, store: &StoreInner, func: FuncId) -> Result<Item> {
-        match store.funcs.kind(func) {
+        match store.entities.funcs().kind(func) {
             FuncKind::Wasm { instance, func } => Ok(Item::new(*instance, *func)),
             FuncKind::Host(def) => self.host(Arc::as_ptr(def) as usize),
         }

@@ -17,7 +17,7 @@ use crate::value::Extern;
 use std::any::TypeId;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, engine_type};
-use wardian_types::{ElemIndex, GlobalIndex, Index, IndexVec, TypeIndex, ValType};
+use wardian_types::{ElemIndex, GlobalIndex, TypeIndex, ValType};
 
 impl<T: Embedder> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -34,9 +34,9 @@ impl<T: Embedder> StoreData<T> {
             return Err(unusable("an instance has another number of imports than its module"));
         }
         let options = Options { name: state.name.as_deref(), ..Options::default() };
-        let before = self.inner.instances.len();
+        let before = self.inner.entities.instances().len();
         let mut definitions = given(self, &state.imports, module)?;
-        if self.inner.instances.len() != before {
+        if self.inner.entities.instances().len() != before {
             return Err(unusable(
                 "an import resolver has made an instance, which has no place in the checkpoint",
             ));
@@ -54,9 +54,9 @@ impl<T: Embedder> StoreData<T> {
     /// What an instance has, of the same kind as `like`.
     fn item(&mut self, item: Item, like: ItemIndex) -> Result<Extern> {
         let (instance, index) = (item.instance(), item);
-        let data = self.inner.instances.get(instance);
+        let data = self.inner.entities.instances().get(instance);
         let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
-        let info = data.module.decoded.info();
+        let info = data.module().decoded.info();
         let (index, count) = match like {
             ItemIndex::Func(_) => (ItemIndex::Func(index.index()), info.functions.len()),
             ItemIndex::Table(_) => (ItemIndex::Table(index.index()), info.tables.len()),
@@ -92,8 +92,8 @@ impl<T: Embedder> StoreData<T> {
         // From here on nothing is allocated, so that nothing is collected.
         values.share(&mut self.inner, shared)?;
         for ExceptionState { tag, values: carried } in &state.exceptions {
-            let data = self.inner.instances.get(tag.instance());
-            let tag = data.and_then(|data| data.tags.get(tag.index()).copied());
+            let data = self.inner.entities.instances().get(tag.instance());
+            let tag = data.and_then(|data| data.tags().get(tag.index()).copied());
             let tag = tag.ok_or_else(|| unusable("an exception has an unknown tag"))?;
             let slots = self.inner.tag_type(tag).param_slots();
             values.exceptions.push(self.inner.exceptions.restore(tag, slots));
@@ -130,16 +130,16 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<()> {
         for TableState { item, len, runs } in tables {
             let (inner, limiter) = self.split();
-            let data = inner.instances.get(item.instance());
-            let table = data.and_then(|data| data.tables.get(item.index()).copied());
+            let data = inner.entities.instances().get(item.instance());
+            let table = data.and_then(|data| data.tables().get(item.index()).copied());
             let table = table.ok_or_else(|| unusable(format!("there is no table {item:?}")))?;
-            let data = &mut inner.tables[table];
-            let ty = ValType::Ref(data.ty.element);
+            let data = &mut inner.entities[table];
+            let ty = ValType::Ref(data.ty().element);
             let more = len.checked_sub(data.len() as u64).ok_or_else(|| {
                 unusable(format!("a table has {} elements; it is to have {len}", data.len()))
             })?;
-            let nullable = data.ty.element.nullable;
-            // The embedder may have the table, also after an error: null is never in one that cannot have it.
+            let nullable = data.ty().element.nullable;
+            // The embedder can reach the table even after an error, so a table of non-null elements never holds null.
             if !nullable && !covers(runs, *len) {
                 return Err(unusable("a table whose elements cannot be null has null"));
             }
@@ -152,7 +152,7 @@ impl<T: Embedder> StoreData<T> {
                     words.push((at, values.slots(inner, ty, *value, false)?[0]));
                 }
             }
-            let data = &mut inner.tables[table];
+            let data = &mut inner.entities[table];
             if more > 0 && data.grow(more, limiter)?.is_none() {
                 return Err(crate::Error::limit(
                     LimitKind::Store,
@@ -179,12 +179,12 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<()> {
         for GlobalState { item, value } in globals {
             let inner = &mut self.inner;
-            let data = inner.instances.get(item.instance());
+            let data = inner.entities.instances().get(item.instance());
             let data = data
-                .filter(|data| (item.index as usize) < data.module.decoded.info().globals.len());
+                .filter(|data| (item.index as usize) < data.module().decoded.info().globals.len());
             let data = data.ok_or_else(|| unusable(format!("there is no global {item:?}")))?;
             let (at, ty) = data.global(GlobalIndex::from_u32(item.index));
-            let imported = data.module.decoded.info().imported_globals;
+            let imported = data.module().decoded.info().imported_globals;
             let words = values.slots(inner, ty.content, *value, false)?;
             let wide = ty.content == ValType::V128;
             // SAFETY: globals live as long as their store and have 16 bytes; no guest runs. The value is one of the
@@ -215,11 +215,12 @@ impl<T: Embedder> StoreData<T> {
         values: &ValueReader,
     ) -> Result<()> {
         for (instance, state) in instances.iter().enumerate() {
-            let data = &mut self.inner.instances[InstanceId::from_usize(instance)];
-            set_flags(&mut data.dropped_elements, &state.dropped_elements)?;
-            set_flags(&mut data.dropped_data, &state.dropped_data)?;
+            let data = &mut self.inner.entities[InstanceId::from_usize(instance)];
+            data.segments_mut()
+                .restore_dropped(&state.dropped_elements, &state.dropped_data)
+                .map_err(|at| unusable(format!("there is no segment {at}")))?;
             for (segment, elements) in &state.elements {
-                let info = self.inner.instances[InstanceId::from_usize(instance)].module.clone();
+                let info = self.inner.entities[InstanceId::from_usize(instance)].module().clone();
                 let segment = *segment as usize;
                 let missing = || unusable("there is no such segment with objects");
                 let known = info
@@ -236,18 +237,17 @@ impl<T: Embedder> StoreData<T> {
                 for value in elements {
                     words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
                 }
-                let own = self.inner.instances[InstanceId::from_usize(instance)]
-                    .elements
-                    .get_mut(ElemIndex::from_usize(segment));
-                let own = own.filter(|own| own.is_some()).ok_or_else(missing)?;
-                *own = Some(words.into());
+                let own = self.inner.entities[InstanceId::from_usize(instance)].segments_mut();
+                let segment = ElemIndex::from_usize(segment);
+                own.objects(segment).ok_or_else(missing)?;
+                own.set_objects(segment, words.into());
             }
         }
         Ok(())
     }
 }
 
-/// Whether runs of elements that follow each other are a table of this length.
+/// Whether the runs are contiguous and make up a table of this length.
 fn covers(runs: &[(u64, Vec<Value>)], len: u64) -> bool {
     let mut end = 0;
     for (start, run) in runs {
@@ -257,13 +257,4 @@ fn covers(runs: &[(u64, Vec<Value>)], len: u64) -> bool {
         end += run.len() as u64;
     }
     end == len
-}
-
-fn set_flags<I: Index>(flags: &mut IndexVec<I, bool>, set: &[u32]) -> Result<()> {
-    flags.iter_mut().for_each(|flag| *flag = false);
-    for at in set {
-        let flag = flags.get_mut(I::from_usize(*at as usize));
-        *flag.ok_or_else(|| unusable(format!("there is no segment {at}")))? = true;
-    }
-    Ok(())
 }

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! **Invariant.** What restoring writes into a store has been checked against validated modules: positions against a
-//! validation of the function, values against the types that it gives there. So a forged checkpoint is at worst a
-//! guest that is in a state that it would not have come to by itself.
+//! validation of the function, values against the types that it gives there. So the worst that a forged checkpoint can do
+//! is to put a guest into a state that it would not reach by itself.
 #![allow(unsafe_code, reason = "it reads frames and globals")]
 
 mod capture;

@@ -19,14 +19,15 @@ use crate::module::ModuleInner;
 use crate::store::inner::StoreInner;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use wardian_interp::{FrameMap, Place, Point, Wanted};
+use wardian_interp::{CodeUnit, FrameMap, Place, Point, Wanted};
 use wardian_module::{Called, Operands, OperatorTypes, engine_type};
 use wardian_types::{
-    DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, MemoryIndex, RefType, TrapCode, ValType,
+    CodeOffset, DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, MemoryIndex, RefType, TrapCode,
+    ValType,
 };
 use wardian_vm::activation::Suspended;
-use wardian_vm::addr::VmCtxPtr;
-use wardian_vm::interpreted::{Boundary, Function, flag, header};
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{Boundary, CallerLink, Function, header};
 
 /// The frames of a guest, ready to be placed.
 pub(super) struct Images {
@@ -60,7 +61,7 @@ struct Image {
     instance: InstanceId,
     defined: DefinedFuncIndex,
     /// Its position in the code.
-    unit: u32,
+    unit: CodeUnit,
     /// From its first parameter on. The header is zero. Of a frame that waits only what its callee's frame does not
     /// lie on.
     words: Vec<u64>,
@@ -100,7 +101,7 @@ pub(super) struct Placed {
 /// What is known of a function at the points where frames are.
 struct Known {
     maps: HashMap<Point, FrameMap>,
-    types: HashMap<u32, OperatorTypes>,
+    types: HashMap<CodeOffset, OperatorTypes>,
     locals: Vec<ValType>,
 }
 
@@ -151,7 +152,7 @@ impl StoreInner {
         let result_slots = results.iter().map(|ty| ty.slots()).sum();
         let innermost = call.frames.first();
         let types = innermost.and_then(|state| {
-            known[&(state.func.instance(), state.func.index())].types.get(&state.offset)
+            known[&(state.func.instance(), state.func.index())].types.get(&state.operator())
         });
         let called = types.and_then(|types| types.called);
         let pending_slots = pending.map_or(0, FuncType::buffer_slots);
@@ -166,7 +167,7 @@ impl StoreInner {
         // With how many operands the frames there have: what is known of a point is no larger than that.
         let mut points: BTreeMap<(InstanceId, FuncIndex), BTreeMap<Point, usize>> = BTreeMap::new();
         for state in frames {
-            let point = Point { offset: state.offset, after: state.at != At::Before };
+            let point = Point { offset: state.operator(), after: state.at != At::Before };
             let known = points.entry((state.func.instance(), state.func.index())).or_default();
             let most = known.entry(point).or_default();
             *most = state.operands.len().max(*most);
@@ -175,32 +176,34 @@ impl StoreInner {
         // Its making takes as long as the module is large: it is made once for each instance.
         let mut last: Option<(InstanceId, Operands<'_>)> = None;
         for ((instance, func), points) in points {
-            let data = self.instances.get(instance);
+            let data = self.entities.instances().get(instance);
             let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
-            let info = data.module.decoded.info();
+            let info = data.module().decoded.info();
             let defined = info
                 .defined_function(func)
                 .filter(|defined| defined.index() < info.bodies.len())
                 .ok_or_else(|| unusable(format!("function {func} has no body")))?;
-            let mut offsets: BTreeMap<u32, usize> = BTreeMap::new();
+            let mut offsets: BTreeMap<CodeOffset, usize> = BTreeMap::new();
             for (point, operands) in &points {
                 let most = offsets.entry(point.offset).or_default();
                 *most = (*operands).max(*most);
             }
-            let offsets: Vec<(u32, usize)> = offsets.into_iter().collect();
+            let offsets: Vec<(u32, usize)> =
+                offsets.into_iter().map(|(at, most)| (at.as_u32(), most)).collect();
             let operands = match last.take() {
                 Some((of, operands)) if of == instance => operands,
-                _ => Operands::new(&data.module.decoded, self.engine().settings().features)?,
+                _ => Operands::new(&data.module().decoded, self.engine().settings().features)?,
             };
-            let types: HashMap<u32, OperatorTypes> =
-                operands.at(defined, &offsets)?.into_iter().map(|t| (t.offset, t)).collect();
+            let types = operands.at(defined, &offsets)?;
+            let types: HashMap<CodeOffset, OperatorTypes> =
+                types.into_iter().map(|t| (CodeOffset::from_u32(t.offset), t)).collect();
             let points: Vec<Point> =
                 points.into_keys().filter(|point| types.contains_key(&point.offset)).collect();
-            let maps = data.module.frame_maps(defined, Wanted::Points(&points))?;
+            let maps = data.module().frame_maps(defined, Wanted::Points(&points))?;
             let known = Known {
                 maps: maps.into_iter().map(|map| (map.point, map)).collect(),
                 types,
-                locals: data.module.all_local_types(defined),
+                locals: data.module().all_local_types(defined),
             };
             all.insert((instance, func), known);
             last = Some((instance, operands));
@@ -216,15 +219,15 @@ impl StoreInner {
         callee: Option<&Callee<'_>>,
         values: &ValueReader,
     ) -> Result<(Image, Results)> {
-        let module = self.instances[state.func.instance()].module.clone();
+        let module = self.entities[state.func.instance()].module().clone();
         let info = module.decoded.info();
-        let point = Point { offset: state.offset, after: state.at != At::Before };
+        let point = Point { offset: state.operator(), after: state.at != At::Before };
         let no_point = || {
             let (func, offset) = (state.func.index, state.offset);
             unusable(format!("function {func} cannot be resumed at offset {offset:#x}"))
         };
         let map = known.maps.get(&point).ok_or_else(no_point)?;
-        let types = known.types.get(&state.offset).ok_or_else(no_point)?;
+        let types = known.types.get(&state.operator()).ok_or_else(no_point)?;
         let stack = if point.after { &types.after } else { &types.before };
         if point.after && types.called.is_none() || map.operands.len() != stack.len() {
             return Err(no_point());
@@ -343,47 +346,42 @@ impl StoreInner {
         // frame is written only where there is room.
         unsafe {
             let (base, limit) = ((*ctx).interp_sp, (*ctx).interp_limit);
-            let boundary = base as *mut Boundary;
+            let boundary = base.as_ptr::<Boundary>();
             let mut slots = boundary.add(1).cast::<u64>();
-            let mut previous = base | flag::BOUNDARY;
-            let mut innermost = (std::ptr::null_mut::<u64>(), 0);
+            let mut previous = CallerLink::boundary(boundary);
+            let mut innermost = (StackAddr::NULL, StackAddr::NULL);
             let (mut listened, mut caller) = (Vec::new(), VmCtxPtr::NULL);
             for image in &images.frames {
                 let function: *const Function = image.module.interpreted(image.defined)?.function();
-                let end = slots as usize + image.slots * 8;
+                let end = StackAddr::of(slots).above(8 * image.slots);
                 if end > limit {
                     return Err(TrapCode::StackOverflow.into());
                 }
                 let fp = slots.add((*function).param_slots as usize);
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
-                let vmctx = self.instances[image.instance].vm.address();
+                let vmctx = self.entities[image.instance].vm().address();
                 if let Some(hook) = self.active_hook(image.instance, image.defined) {
-                    listened.push(ResumedCall { hook, caller, frame: fp as usize });
-                    previous |= flag::LISTENED;
+                    listened.push(ResumedCall { hook, caller, frame: StackAddr::of(fp) });
+                    previous = previous.listened();
                 }
-                *fp.offset(header::PREVIOUS) = previous as u64;
-                *fp.offset(header::IP) = (*function).entry.add(image.unit as usize) as u64;
+                *fp.offset(header::PREVIOUS) = previous.as_word() as u64;
+                *fp.offset(header::IP) = (*function).entry.add(image.unit.index()) as u64;
                 *fp.offset(header::FUNCTION) = function as u64;
                 *fp.offset(header::VMCTX) = vmctx.as_usize() as u64;
-                innermost = (fp, end);
+                innermost = (StackAddr::of(fp), end);
                 caller = vmctx;
-                previous = fp as usize | flag::OTHER_INSTANCE;
+                previous = CallerLink::other_instance(fp);
                 slots = fp.offset(image.callee as isize);
             }
-            boundary.write(Boundary {
-                wasm_sp: 0,
-                slots: 0,
-                args: 0,
-                result_slots: images.result_slots,
-            });
+            boundary.write(Boundary::of_embedder(images.result_slots));
             let root = &images.frames[0];
-            let root = self.instances[root.instance].vm.address();
+            let root = self.entities[root.instance].vm().address();
             let (fp, end) = innermost;
-            let end = end.max(slots as usize + images.pending_slots * 8);
+            let end = end.max(StackAddr::of(slots).above(8 * images.pending_slots));
             if end > limit {
                 return Err(TrapCode::StackOverflow.into());
             }
-            let guest = Suspended::placed(ctx, root, fp as usize, base..end);
+            let guest = Suspended::placed(ctx, root, fp, base..end);
             Ok(Placed { guest, results: slots, listened })
         }
     }

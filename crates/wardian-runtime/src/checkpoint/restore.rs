@@ -22,7 +22,7 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wardian_types::{FuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_types::{FuncIndex, FuncType, GuestAddr, MemoryIndex, ValType};
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
@@ -113,7 +113,7 @@ impl<T: Embedder> StoreData<T> {
         data: TypeId,
         mut origin: impl Origin<T>,
     ) -> Result<Option<Restored>> {
-        if !self.inner.instances.is_empty() {
+        if !self.inner.entities.instances().is_empty() {
             return Err(unusable("the store has instances already: use a new one"));
         }
         for instance in &state.instances {
@@ -148,7 +148,7 @@ impl<T: Embedder> StoreData<T> {
                 let wait = call.wait.map(|wait| RestoredWait {
                     instance: InstanceId::from_u32(call.frames[0].func.instance),
                     memory: MemoryIndex::from_u32(wait.memory),
-                    address: wait.address,
+                    address: GuestAddr::from_u64(wait.address),
                     size: images.wait_size(),
                     left: wait.left.map(Duration::from_nanos),
                     place: wait.place,
@@ -364,7 +364,7 @@ impl StoreInner {
         if call.values.exceptions.iter().any(|handle| self.exceptions.get(*handle).is_none()) {
             return Err(unusable("an exception that the guest holds is gone: the store was reset"));
         }
-        let closed = call.images.instances().find_map(|i| self.instances[i].closed);
+        let closed = call.images.instances().find_map(|i| self.entities[i].closed());
         closed.map_or(Ok(()), |code| Err(Error::new(ErrorKind::Closed(code))))
     }
 
@@ -375,13 +375,13 @@ impl StoreInner {
         values: &ValueReader,
     ) -> Result<RestoredPending> {
         let missing = || unusable(format!("there is no host function {:?}", state.func));
-        let data = self.instances.get(state.func.instance()).ok_or_else(missing)?;
-        let module = data.module.clone();
+        let data = self.entities.instances().get(state.func.instance()).ok_or_else(missing)?;
+        let module = data.module().clone();
         let import = module.decoded.func_import(state.func.index()).ok_or_else(missing)?;
         let record = data.import(FuncIndex::from_u32(state.func.index));
-        let vmctx = data.vm.address();
+        let vmctx = data.vm().address();
         let func = self.instance_func(state.func.instance(), state.func.index());
-        if !matches!(*self.funcs.kind(func), FuncKind::Host(_)) {
+        if !matches!(*self.entities.funcs().kind(func), FuncKind::Host(_)) {
             return Err(unusable(format!(
                 "the guest waits for `{}` `{}`, which is a function of the host in the checkpoint and a guest's \
                  function here",

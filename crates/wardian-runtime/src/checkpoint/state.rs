@@ -18,7 +18,7 @@ use crate::store::externrefs;
 use crate::store::host::HostDef;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wardian_types::Index;
+use wardian_types::{CodeOffset, Index};
 
 /// A store's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -236,6 +236,13 @@ pub struct FrameState {
     pub operands: Vec<Value>,
     /// The exceptions that its open `catch` blocks have caught, the outermost first.
     pub caught: Vec<Value>,
+}
+
+impl FrameState {
+    /// The operator.
+    pub(crate) fn operator(&self) -> CodeOffset {
+        CodeOffset::from_u32(self.offset)
+    }
 }
 
 /// Where a frame stands with respect to the operator at its offset.

@@ -110,14 +110,15 @@ impl<T: Embedder> StoreData<T> {
         let (inner, mut limiter) = self.split();
         let mut places = Vec::with_capacity(state.memories.len());
         for MemoryState { item, len, .. } in &state.memories {
-            let data = inner.instances.get(item.instance());
-            let memory = data.and_then(|data| data.memories.get(item.index()));
+            let data = inner.entities.instances().get(item.instance());
+            let memory = data.and_then(|data| data.memories().get(item.index()));
             let memory = memory.ok_or_else(|| unusable(format!("there is no memory {item:?}")))?;
+            let memory = memory.clone();
             let limiter = crate::instance::instantiate::reborrow(&mut limiter);
-            let before = match memory {
+            let before = match &memory {
                 MemoryRef::Own(own) => {
-                    let memory = &mut inner.memories[*own];
-                    let (before, ty) = (memory.len(), memory.ty);
+                    let memory = &mut inner.entities[*own];
+                    let (before, ty) = (memory.len(), memory.ty());
                     grow(&ty, (before, *len), limiter, |pages, limiter| {
                         memory.grow(pages, limiter, &|| false)
                     })?;
@@ -131,13 +132,13 @@ impl<T: Embedder> StoreData<T> {
                     before
                 }
             };
-            places.push((memory.clone(), before));
+            places.push((memory, before));
         }
-        let (instances, memories) = (&inner.instances, &mut inner.memories);
-        let mut free: Vec<_> = memories.iter_mut().map(Some).collect();
+        let (instances, memories) = inner.entities.with_memories_mut();
+        let mut free: Vec<_> = memories.map(Some).collect();
         let targets = state.memories.iter().zip(places).map(|(MemoryState { item, .. }, place)| {
             let (memory, before) = place;
-            let module = &instances[InstanceId::from_u32(item.instance)].module.decoded;
+            let module = &instances[InstanceId::from_u32(item.instance)].module().decoded;
             let base = Base::of(module, *item);
             let own = match memory {
                 MemoryRef::Own(own) => own.index(),
@@ -148,7 +149,7 @@ impl<T: Embedder> StoreData<T> {
             };
             let memory = free[own].take().ok_or_else(|| unusable("a memory is there twice"))?;
             let imported = item.index < module.info().imported_memories;
-            let touched = match (imported || memory.is_custom(), memory.pristine) {
+            let touched = match (imported || memory.is_custom(), memory.is_pristine()) {
                 (true, _) => memory.len(),
                 // It has what its module says, and zeroes.
                 (false, true) => 0,

@@ -62,7 +62,7 @@ impl<'a> ValueWriter<'a> {
         if r.is_func() {
             // SAFETY: the caller's promise.
             let func = unsafe { store.func_of_reference(slots[0]) }.expect("it is not null");
-            return match (store.funcs.kind(func), self.graph.func(store, func)) {
+            return match (store.entities.funcs().kind(func), self.graph.func(store, func)) {
                 (FuncKind::Host(def), Err(_)) if self.shared.is_some() => {
                     Ok(self.share(slots[0], || Shared::Func(def.clone())))
                 }
@@ -296,9 +296,10 @@ impl ValueReader {
 /// The store's function that a checkpoint names.
 pub(super) fn func_of(store: &mut StoreInner, item: Item) -> Result<FuncId> {
     let functions = store
-        .instances
+        .entities
+        .instances()
         .get(InstanceId::from_usize(item.instance as usize))
-        .map_or(0, |data| data.module.decoded.info().functions.len());
+        .map_or(0, |data| data.module().decoded.info().functions.len());
     if item.index as usize >= functions {
         return Err(unusable(format!("there is no function {item:?}")));
     }

@@ -1,7 +1,7 @@
 //! What the runtime asks of a compiler. A build may have none.
 
 use wardian_module::ModuleInfo;
-use wardian_types::{DefinedFuncIndex, FuncType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType};
 use wardian_vm::compiled::{
     CallerOf, CompileError, CompiledCode, CompiledFunction, MemoryVariant, ModuleOptions, Tunables,
 };
@@ -54,7 +54,7 @@ interface! {
         bytes: &[u8],
         defined: DefinedFuncIndex,
         variant: MemoryVariant,
-        expected: &[(u32, DefinedFuncIndex)],
+        expected: &[(CodeOffset, DefinedFuncIndex)],
     ) -> Compiled;
 
     /// One function, which notifies listeners at its end.
@@ -73,9 +73,9 @@ interface! {
         info: &ModuleInfo,
         bytes: &[u8],
         defined: DefinedFuncIndex,
-        header: u32,
+        header: CodeOffset,
         variant: MemoryVariant,
-        expected: &[(u32, DefinedFuncIndex)],
+        expected: &[(CodeOffset, DefinedFuncIndex)],
     ) -> Compiled;
 
     /// What calls of a function go through while somebody listens to it.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{
-    Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
+    CodeUnit, Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
 };
 use wardian_types::{CodeOffset, DefinedFuncIndex, TrapCode, ValType};
 use wardian_vm::addr::CodeAddr;
@@ -21,7 +21,7 @@ pub struct InterpretedCode {
     translation: Translation,
     defined: DefinedFuncIndex,
     /// For each instruction its operator, once somebody asked.
-    locations: OnceLock<Box<[(u32, u32)]>>,
+    locations: OnceLock<Box<[(CodeUnit, CodeOffset)]>>,
     /// Where its frames have references, once a collection found one.
     references: OnceLock<References>,
 }
@@ -38,7 +38,7 @@ pub struct Interpreted {
 #[derive(Default)]
 struct Maps {
     /// By function and position. There may be two at one, and none.
-    units: HashMap<(DefinedFuncIndex, u32), Vec<FrameMap>>,
+    units: HashMap<(DefinedFuncIndex, CodeUnit), Vec<FrameMap>>,
     points: HashMap<(DefinedFuncIndex, Point), FrameMap>,
 }
 
@@ -85,7 +85,10 @@ impl ModuleInner {
     /// The functions that a function mostly called through tables, while it was interpreted: the code offsets of the
     /// calls, in order, and the positions of the functions among those that the module defines, the most frequent of a
     /// call first.
-    pub(crate) fn usual_targets(&self, defined: DefinedFuncIndex) -> Vec<(u32, DefinedFuncIndex)> {
+    pub(crate) fn usual_targets(
+        &self,
+        defined: DefinedFuncIndex,
+    ) -> Vec<(CodeOffset, DefinedFuncIndex)> {
         let slots = self.interpreted.functions.get();
         let code = slots.and_then(|slots| slots.get(defined.index())?.get());
         let targets = code.into_iter().flat_map(|code| code.translation.usual_targets());
@@ -210,13 +213,22 @@ impl InterpretedCode {
         CodeAddr::of(self.translation.code().as_ptr().cast())
     }
 
-    /// The handlers of exceptions around the instruction at an address, innermost first.
-    pub(crate) fn handlers_at(&self, pc: CodeAddr) -> impl Iterator<Item = &Handler> {
-        let unit = (pc.bytes_from(self.start()) / size_of::<u16>()) as u32;
-        self.translation.handlers_at(unit)
+    /// The unit of code at an address in it.
+    pub(crate) fn unit_at(&self, ip: CodeAddr) -> CodeUnit {
+        CodeUnit::from_u32((ip.bytes_from(self.start()) / size_of::<u16>()) as u32)
     }
 
-    fn locations(&self, module: &ModuleInner) -> &[(u32, u32)] {
+    /// The address of a unit of code.
+    pub(crate) fn address_of(&self, unit: CodeUnit) -> CodeAddr {
+        self.start().add(unit.index() * size_of::<u16>())
+    }
+
+    /// The handlers of exceptions around the instruction at an address, innermost first.
+    pub(crate) fn handlers_at(&self, pc: CodeAddr) -> impl Iterator<Item = &Handler> {
+        self.translation.handlers_at(self.unit_at(pc))
+    }
+
+    fn locations(&self, module: &ModuleInner) -> &[(CodeUnit, CodeOffset)] {
         self.locations.get_or_init(|| {
             let found = Translator::default().locations(&module.interpreter_env(), self.defined);
             found.unwrap_or_default().into()
@@ -235,19 +247,18 @@ impl CodePiece for InterpretedCode {
     }
 
     fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<CodeOffset> {
-        let unit = pc.bytes_from(self.start()) / size_of::<u16>();
+        let unit = self.unit_at(pc);
         let locations = self.locations(module);
-        let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
-        Some(CodeOffset::from_u32(locations[i].1))
+        let i = locations.partition_point(|(at, _)| *at <= unit).checked_sub(1)?;
+        Some(locations[i].1)
     }
 
     fn references_in_slots(&self, module: &ModuleInner, ip: CodeAddr) -> Option<Vec<i32>> {
-        let unit = ip.bytes_from(self.start()) / size_of::<u16>();
         let references = self.references.get_or_init(|| {
             let found = Translator::default().references(&module.interpreter_env(), self.defined);
             found.unwrap_or_default()
         });
-        references.at(unit as u32).map(Iterator::collect)
+        references.at(self.unit_at(ip)).map(Iterator::collect)
     }
 
     fn is_interpreted(&self) -> bool {

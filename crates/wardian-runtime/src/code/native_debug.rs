@@ -21,9 +21,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::CodeAddr;
-use wardian_vm::compiled::CompiledFunction;
+use wardian_vm::compiled::{CompiledFunction, TextOffset};
 use wardian_vm::debugger::RegisteredObject;
 use wardian_vm::unwind::Saved;
 
@@ -58,15 +58,14 @@ struct Function {
     range: Range<CodeAddr>,
     saved: Saved,
     /// Where it returns with its frame gone, from its start.
-    returns: Vec<Range<u32>>,
+    returns: Vec<Range<TextOffset>>,
     rows: Vec<Row>,
 }
 
 /// From where on code belongs to which line.
 #[derive(Clone, Copy, PartialEq)]
 struct Row {
-    /// From the function's start.
-    offset: u32,
+    offset: TextOffset,
     /// The position of a file; none of code that no line is known of.
     file: Option<usize>,
     line: u32,
@@ -181,10 +180,10 @@ struct Files {
 }
 
 impl Files {
-    /// The line of an operator, by its offset in the code section: that of the function itself, which calls what was
+    /// The line of an operator: that of the function itself, which calls what was
     /// inlined, since debuggers know nothing of that.
-    fn row(&mut self, module: &Module, offset: u32, wasm: u32) -> Row {
-        let known = if wasm == u32::MAX { None } else { module.source_locations(wasm).pop() };
+    fn row(&mut self, module: &Module, offset: TextOffset, operator: Option<CodeOffset>) -> Row {
+        let known = operator.and_then(|at| module.source_locations(at.as_u32()).pop());
         let Some((place, line)) = known.and_then(|place| place.line.map(|line| (place, line)))
         else {
             return Row { offset, file: None, line: 0, column: 0 };
@@ -200,7 +199,7 @@ impl Files {
 
 /// Where code returns: behind the instructions that give up its frame. Debuggers that stop there would take the frame for
 /// that of the caller. What only looks like these instructions, in the middle of others, is where no debugger stops.
-fn returns(code: &[u8]) -> Vec<Range<u32>> {
+fn returns(code: &[u8]) -> Vec<Range<TextOffset>> {
     // mov rsp, rbp; pop rbp
     const GIVES_UP: [u8; 4] = [0x48, 0x89, 0xec, 0x5d];
     if cfg!(not(target_arch = "x86_64")) {
@@ -211,7 +210,7 @@ fn returns(code: &[u8]) -> Vec<Range<u32>> {
         // ret; ret with the bytes of arguments
         let size = [(0xc3, 1), (0xc2, 3)].into_iter().find(|(ret, _)| bytes[4] == *ret)?.1;
         let at = at as u32 + 4;
-        Some(at..at + size)
+        Some(TextOffset::from_u32(at)..TextOffset::from_u32(at + size))
     });
-    found.filter(|range| range.end as usize <= code.len()).collect()
+    found.filter(|range| range.end.index() <= code.len()).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::MemoryVariant;
 
 /// A revision of what is hashed.
@@ -55,7 +56,7 @@ impl std::fmt::Display for CodeKey {
 fn build() -> &'static str {
     static BUILD: OnceLock<String> = OnceLock::new();
     BUILD.get_or_init(|| {
-        let object = wardian_vm::object::containing(build as *const () as usize);
+        let object = wardian_vm::object::containing(CodeAddr::of(build as *const ()));
         if let Some(id) = object.build_id.filter(|id| !id.is_empty()) {
             return format!("build {}", id.iter().map(|b| format!("{b:02x}")).collect::<String>());
         }

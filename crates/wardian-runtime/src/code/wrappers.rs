@@ -1,5 +1,5 @@
-//! The code through which calls go while somebody listens: made per module on first need, kept as
-//! long as the module, for it may be on a stack or in a snapshot.
+//! Wrappers that notify listeners: compiled for a module on first need. They live as long as the module, since their
+//! return addresses may be on a stack or in a snapshot.
 
 use crate::code::glue::{Glue, Layout};
 use crate::code::registry::LoadedCode;
@@ -23,7 +23,7 @@ pub struct Wrapper {
     tail_calls: bool,
 }
 
-/// All such code of a module.
+/// All wrappers of a module.
 #[derive(Default)]
 pub struct Wrappers(Mutex<Made>);
 

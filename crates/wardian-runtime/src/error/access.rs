@@ -1,12 +1,12 @@
 //! Which access to memory made a guest trap.
 
 use std::fmt;
-use wardian_types::MemoryIndex;
+use wardian_types::{GuestAddr, MemoryIndex};
 
 /// An access to a guest's memory that could not be: out of bounds, or atomic and not aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryAccess {
-    pub(crate) address: u64,
+    pub(crate) address: GuestAddr,
     pub(crate) size: u64,
     pub(crate) memory: MemoryIndex,
     pub(crate) memory_size: u64,
@@ -19,7 +19,7 @@ impl MemoryAccess {
     /// If the access begins inside of the memory and guard pages refused it, it is the first byte that is
     /// outside, for that is all that the processor says.
     pub fn address(&self) -> u64 {
-        self.address
+        self.address.as_u64()
     }
 
     /// How many bytes were to be accessed.

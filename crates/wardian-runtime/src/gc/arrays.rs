@@ -130,9 +130,9 @@ impl StoreInner {
         let of = self.elements(array)?;
         of.check(index, length)?;
         let total = length * u64::from(of.size);
-        let data = &self.instances[instance];
-        let module = data.module.clone();
-        let bytes: &[u8] = match data.dropped_data[segment] {
+        let data = &self.entities[instance];
+        let module = data.module().clone();
+        let bytes: &[u8] = match data.segments().has_dropped_data(segment) {
             true => &[],
             false => {
                 let range = module.decoded.info().data[segment].range.clone();
@@ -160,9 +160,9 @@ impl StoreInner {
         length: u64,
     ) -> Result<u64> {
         // Before anything is allocated: a length that the segment does not have may be huge.
-        let data = &self.instances[instance];
-        let range = &data.module.decoded.info().data[segment].range;
-        let have = if data.dropped_data[segment] { 0 } else { range.len() as u64 };
+        let data = &self.entities[instance];
+        let range = &data.module().decoded.info().data[segment].range;
+        let have = if data.segments().has_dropped_data(segment) { 0 } else { range.len() as u64 };
         let number = self.type_number(instance, ty);
         let size = match self.known_object_type(number).map(|ty| &ty.layout) {
             Some(Layout::Array(size)) => u64::from(*size),
@@ -189,7 +189,7 @@ impl StoreInner {
         self.check_segment(instance, segment, from, length)?;
         let storage =
             self.storage(of.array).ok_or_else(|| super::unknown_type(TypeNumber::from_u32(0)))?;
-        let module = self.instances[instance].module.clone();
+        let module = self.entities[instance].module().clone();
         let info = module.decoded.info();
         for i in 0..length {
             if i.is_multiple_of(1 << 14) && self.interrupted() {
@@ -223,9 +223,10 @@ impl StoreInner {
         from: u64,
         length: u64,
     ) -> Result<()> {
-        let data = &self.instances[instance];
-        let items = &data.module.decoded.info().elements[segment].items;
-        let have = if data.dropped_elements[segment] { 0 } else { items.len() as u64 };
+        let data = &self.entities[instance];
+        let items = &data.module().decoded.info().elements[segment].items;
+        let have =
+            if data.segments().has_dropped_elements(segment) { 0 } else { items.len() as u64 };
         if from.checked_add(length).is_none_or(|end| end > have) {
             return Err(TrapCode::TableOutOfBounds.into());
         }

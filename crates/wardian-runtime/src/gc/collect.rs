@@ -19,7 +19,6 @@ use crate::gc::objects::Known;
 use crate::store::inner::StoreInner;
 use std::time::Instant;
 use wardian_types::GlobalIndex;
-use wardian_vm::activation;
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::heap::{Heap, Traced};
@@ -134,32 +133,30 @@ impl StoreInner {
     }
 
     fn mark_roots(&mut self, values: bool) {
-        let tables = std::mem::take(&mut self.tables);
-        for table in tables.iter().filter(|table| !table.ty.element.is_func()) {
+        let entities = std::mem::take(&mut self.entities);
+        for table in entities.tables().iter().filter(|table| !table.ty().element.is_func()) {
             table.elements().iter().for_each(|element| self.mark_word(*element));
         }
-        self.tables = tables;
-        let instances = std::mem::take(&mut self.instances);
-        for instance in &instances {
-            let count = instance.module.decoded.info().globals.len() as u32;
+        for instance in entities.instances() {
+            let count = instance.module().decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.content.is_ref() && !ty.content.is_func_ref() {
                     // SAFETY: globals live as long as the store.
                     self.mark_word(unsafe { at.read() });
                 }
             }
-            let elements = instance.elements.iter().flatten().flat_map(|all| all.iter());
+            let elements = instance.segments().all_objects().flat_map(|(_, all)| all);
             elements.for_each(|word| self.mark_word(*word));
         }
-        self.instances = instances;
+        self.entities = entities;
         let constants = std::mem::take(&mut self.gc.constants);
         constants.iter().for_each(|[word, _]| self.mark_word(*word));
         self.gc.constants = constants;
         for index in 0..self.gc.restored.len() {
             self.mark_word(self.gc.restored[index]);
         }
-        for index in 0..self.host_globals.reference_count() {
-            self.mark_word(self.host_globals.reference(index));
+        for index in 0..self.entities.globals().reference_count() {
+            self.mark_word(self.entities.globals().reference(index));
         }
         if let Some(heap) = &mut self.gc.heap {
             self.gc.roots.each(|word| heap.root(u64::from(word)));
@@ -207,9 +204,9 @@ impl StoreInner {
             else {
                 continue;
             };
-            let sp = fp.wrapping_sub(frame as usize);
+            let sp = fp.below(frame as usize);
             for slot in slots {
-                if let Some(word) = frames.reference_at(sp.wrapping_add(*slot as usize)) {
+                if let Some(word) = frames.reference_at(sp.above(*slot as usize)) {
                     heap.root(u64::from(word));
                 }
             }
@@ -222,10 +219,10 @@ impl StoreInner {
         // frames; at a call into the host everything that the guest holds is there.
         unsafe {
             let ctx = &*self.ctx();
-            let mut at = ctx.wasm_sp & !activation::INTERPRETED;
-            while at != 0 && at < ctx.interp_sp {
-                self.mark_handle(*(at as *const u64));
-                at += 8;
+            let mut at = ctx.wasm_sp.sp();
+            while !at.is_null() && at < ctx.interp_sp {
+                self.mark_handle(*at.as_ptr());
+                at = at.above(8);
             }
         }
     }

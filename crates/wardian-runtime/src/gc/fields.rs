@@ -73,7 +73,7 @@ impl StoreInner {
 
     fn func_from_object(&self, handle: u32) -> u64 {
         let func = handle.checked_sub(1).map(FuncId::from_u32);
-        let func = func.filter(|func| self.funcs.get(*func).is_some());
+        let func = func.filter(|func| self.entities.funcs().get(*func).is_some());
         func.map_or(0, |func| self.reference_to(func))
     }
 
@@ -116,7 +116,7 @@ impl StoreInner {
         reference: u64,
         ty: TypeIndex,
     ) -> Result<bool> {
-        let module = &self.instances[instance].module;
+        let module = self.entities[instance].module();
         let number = module.signatures[ty];
         let declared = module.decoded.info().types.get(ty);
         let declared = declared.ok_or_else(|| Error::from(TrapCode::CastFailure))?;

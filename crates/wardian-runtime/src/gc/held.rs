@@ -39,9 +39,8 @@ impl StoreInner {
         debug_assert!(std::ptr::eq(&*code.module, &*frame.module), "another module's code");
         // A frame that waits in a call has its references where the compiler noted them.
         let Some((size, slots)) = code.code.references_at(pc.after()) else { return Vec::new() };
-        let sp = fp.wrapping_sub(size as usize);
-        let words =
-            slots.iter().filter_map(|slot| frames.reference_at(sp.wrapping_add(*slot as usize)));
+        let sp = fp.below(size as usize);
+        let words = slots.iter().filter_map(|slot| frames.reference_at(sp.above(*slot as usize)));
         let mut words: Vec<u32> = words.collect();
         words.sort_unstable();
         words.dedup();

@@ -39,7 +39,11 @@ impl StoreInner {
     }
 
     fn places(&self) -> [usize; 3] {
-        [self.instances.len(), self.tables.len(), self.host_globals.reference_count()]
+        [
+            self.entities.instances().len(),
+            self.entities.tables().len(),
+            self.entities.globals().reference_count(),
+        ]
     }
 
     /// Whether the heap can be brought back: what came later could hold objects that are not in it.

@@ -135,7 +135,7 @@ impl StoreInner {
 
     /// The engine's number of a type of an instance's module.
     fn type_number(&self, instance: InstanceId, ty: TypeIndex) -> TypeNumber {
-        self.instances[instance].module.signatures[ty]
+        self.entities[instance].module().signatures[ty]
     }
 
     /// A struct of a type of an instance's module; its fields are zero.
@@ -249,14 +249,14 @@ impl StoreInner {
         }
     }
 
-    /// A collection, and what it means for a guest that must stop.
+    /// Collects. A guest that is to stop cuts the collection short, and then the error says why it stops.
     fn collect_heap(&mut self) -> Result<()> {
         if self.collect_garbage(false) {
             return Ok(());
         }
         match self.stop_check()() {
             Some(reason) => Err(Error::new(ErrorKind::Stopped(reason))),
-            // It was taken back meanwhile: the heap may grow instead.
+            // The request to stop was withdrawn meanwhile: the heap may grow instead.
             None => Ok(()),
         }
     }

@@ -91,7 +91,7 @@ impl StoreInner {
     }
 
     fn number_of(&self, instance: InstanceId, ty: TypeIndex) -> TypeNumber {
-        self.instances[instance].module.signatures[ty]
+        self.entities[instance].module().signatures[ty]
     }
 
     fn constant_struct(
@@ -106,7 +106,7 @@ impl StoreInner {
         if default {
             return Ok([object.into(), 0]);
         }
-        let module = self.instances[instance].module.clone();
+        let module = self.entities[instance].module().clone();
         let info = module.decoded.info();
         let fields = info.types[ty].structure().map_or(&[][..], |ty| ty.fields());
         let offsets = info.struct_layout(ty).map_or(&[][..], |layout| &layout.offsets);
@@ -121,7 +121,7 @@ impl StoreInner {
 
     /// What the elements of an array type of the instance's module are.
     fn element_of(&self, instance: InstanceId, ty: TypeIndex) -> Result<FieldType> {
-        let info = self.instances[instance].module.decoded.info();
+        let info = self.entities[instance].module().decoded.info();
         let element = info.types[ty].array().map(|ty| ty.0);
         element.ok_or_else(|| {
             Error::new(ErrorKind::Internal(format!("type {ty} of a constant is no array")))
@@ -167,7 +167,7 @@ impl StoreInner {
     }
 
     fn read_global(&self, instance: InstanceId, index: GlobalIndex) -> [u64; 2] {
-        let (at, ty) = self.instances[instance].global(index);
+        let (at, ty) = self.entities[instance].global(index);
         // SAFETY: globals live as long as the store, and have 16 bytes.
         unsafe {
             let high = if ty.content == ValType::V128 { at.add(1).read() } else { 0 };
@@ -204,7 +204,8 @@ impl StoreInner {
             }
             let values: Arc<[u64]> = self.gc.constants[base..].iter().map(|v| v[0]).collect();
             self.gc.constants.truncate(base);
-            self.instances[instance].elements[ElemIndex::from_usize(segment)] = Some(values);
+            let segment = ElemIndex::from_usize(segment);
+            self.entities[instance].segments_mut().set_objects(segment, values);
         }
         Ok(())
     }
@@ -217,7 +218,7 @@ impl StoreInner {
         segment: ElemIndex,
         at: usize,
     ) -> Result<u64> {
-        if let Some(values) = &self.instances[instance].elements[segment] {
+        if let Some(values) = self.entities[instance].segments().objects(segment) {
             return Ok(values[at]);
         }
         Ok(match &info.elements[segment].items {

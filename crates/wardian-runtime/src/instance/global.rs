@@ -40,12 +40,12 @@ impl StoreInner {
 
     /// The same of a value as guests hold it.
     pub(crate) fn add_global_words(&mut self, ty: &GlobalType, words: [u64; 2]) -> GlobalAt {
-        self.host_globals.add(ty, words)
+        self.entities.globals_mut().add(ty, words)
     }
 
     /// A global of an instance by its index there.
     pub fn instance_global(&self, instance: InstanceId, index: GlobalIndex) -> Global {
-        let (at, ty) = self.instances[instance].global(index);
+        let (at, ty) = self.entities[instance].global(index);
         Global { store: self.id(), at: GlobalAt(at), ty }
     }
 

@@ -16,7 +16,7 @@ use crate::settings::EngineKind;
 use crate::store::block::Block;
 use crate::store::host::HostDef;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
-use crate::store::instance::{ImportedFunc, InstanceData, MemoryRef};
+use crate::store::instance::{ImportedFunc, InstanceData, Items, MemoryRef};
 use crate::value::SharedMemory;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -111,7 +111,7 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<(InstanceId, Option<Callable>)> {
         let (inner, mut limiter) = self.split();
         if let Some(limiter) = &mut limiter
-            && inner.instances.len() >= limiter.instances()
+            && inner.entities.instances().len() >= limiter.instances()
         {
             return Err(Error::limit(
                 LimitKind::Store,
@@ -124,7 +124,7 @@ impl<T: Embedder> StoreData<T> {
             instance: options.name,
         });
         let instance = inner.allocate(module, imports, supplier, &mut limiter)?;
-        inner.instances[instance].name = options.name.map(str::to_owned);
+        inner.entities[instance].set_name(options.name.map(str::to_owned));
         inner.note_sampled_memory(instance);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, options.close_notifiers);
@@ -150,7 +150,7 @@ impl StoreInner {
         supplier: Option<Supply<'_>>,
         limiter: &mut Option<&mut dyn Limiter>,
     ) -> Result<InstanceId> {
-        let before = (self.memories.next_index(), self.tables.next_index());
+        let before = self.entities.mark();
         let mut granted = limiter.as_deref_mut().map(Granted::new);
         let mut recorder = granted.as_mut().map(|granted| granted as &mut dyn Limiter);
         // Limiter and allocator are the embedder's, and may panic.
@@ -158,9 +158,7 @@ impl StoreInner {
         let done = catch_unwind(AssertUnwindSafe(build));
         if !matches!(done, Ok(Ok(_))) {
             // Their bounds are in the instance that is given up.
-            drop(self.tables.truncate(before.1));
-            let memories: Vec<_> = self.memories.truncate(before.0).collect();
-            for memory in memories {
+            for memory in self.entities.give_up_since(before) {
                 memory.release(self.engine());
             }
             if let Some(granted) = granted {
@@ -180,7 +178,7 @@ impl StoreInner {
         let info = module.decoded.info();
         let layout = module.layout;
         let mut vm = Block::new(layout.size() as usize);
-        let position = self.instances.next_index();
+        let position = self.entities.instances().next_index();
         vm.write(instance::STORE as u32, self.ctx());
         vm.write(instance::OWNER as u32, position);
         vm.write(instance::BUILTINS as u32, wardian_vm::builtin_stubs().as_ptr());
@@ -210,25 +208,15 @@ impl StoreInner {
 
         let variant = self.variant(module, &imports.memories);
         let interpreted = self.prepare_code(module, variant, &mut vm)?;
-        self.instances.push(InstanceData {
-            module: module.clone(),
-            name: None,
+        let Imports { memories, tables, tags, funcs, .. } = imports;
+        let items = Items { memories, tables, tags, imports: funcs };
+        self.entities.add_instance(InstanceData::new(
+            module.clone(),
             vm,
             variant,
-            installed: Vec::new(),
             interpreted,
-            listened: Box::default(),
-            closed: None,
-            state: None,
-            memories: imports.memories,
-            tables: imports.tables,
-            tags: imports.tags,
-            imports: imports.funcs,
-            funcs: IndexVec::new(),
-            dropped_elements: vec![false; info.elements.len()].into(),
-            elements: vec![None; info.elements.len()].into(),
-            dropped_data: vec![false; info.data.len()].into(),
-        });
+            items,
+        ));
         Ok(position)
     }
 
@@ -244,14 +232,14 @@ impl StoreInner {
         for (index, ty) in info.tables.enumerated() {
             let Some(defined) = info.defined_table(index) else { continue };
             let at = vm.field(layout.table(defined));
-            if limiter.as_mut().is_some_and(|l| self.tables.len() >= l.tables()) {
+            if limiter.as_mut().is_some_and(|l| self.entities.tables().len() >= l.tables()) {
                 let message = "the store's limits allow no further table";
                 return Err(Error::limit(LimitKind::Store, message));
             }
             imports.tables.push(self.add_table(ty, Some(at), reborrow(limiter))?);
         }
         for (index, table) in imports.tables.enumerated() {
-            vm.write(layout.table_ref(index), self.tables[*table].vm());
+            vm.write(layout.table_ref(index), self.entities[*table].vm());
         }
         Ok(())
     }
@@ -330,7 +318,7 @@ impl StoreInner {
         // Host functions get a record for this importer, so that they know who calls.
         let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
         let records: Vec<_> = defs.map(|def| self.record_for(def, caller)).collect();
-        let mut record = self.funcs.hosts.extend(records);
+        let mut record = self.entities.funcs_mut().add_hosts(records);
         for (index, import) in imports.funcs.enumerated() {
             let entry = if self.host_def(import).is_some() {
                 let ctx = VmCtxPtr::of(record.as_ptr());
@@ -353,7 +341,7 @@ impl StoreInner {
     pub(crate) fn host_def<'a>(&'a self, import: &'a ImportedFunc) -> Option<&'a Arc<HostDef>> {
         match import {
             ImportedFunc::Host(def) => Some(def),
-            ImportedFunc::Func(func) => match self.funcs.kind(*func) {
+            ImportedFunc::Func(func) => match self.entities.funcs().kind(*func) {
                 crate::store::functions::FuncKind::Host(def) => Some(def),
                 crate::store::functions::FuncKind::Wasm { .. } => None,
             },
@@ -382,7 +370,7 @@ impl StoreInner {
         for (index, memory) in imports.memories.enumerated() {
             let at = match memory {
                 MemoryRef::Own(own) => {
-                    let memory = &mut self.memories[*own];
+                    let memory = &mut self.entities[*own];
                     memory.rely_on(info.memories[index].min);
                     memory.vm().as_ptr().cast_const()
                 }
@@ -401,7 +389,7 @@ impl StoreInner {
         mut limiter: Option<&mut dyn Limiter>,
     ) -> Result<MemoryRef> {
         if let Some(limiter) = &mut limiter
-            && self.memories.len() >= limiter.memories()
+            && self.entities.memories().len() >= limiter.memories()
         {
             return Err(Error::limit(
                 LimitKind::Store,
@@ -428,7 +416,7 @@ impl StoreInner {
         let info = module.decoded.info();
         let all_guarded = memories.iter().zip(&info.memories).all(|(memory, ty)| {
             let guarded = match memory {
-                MemoryRef::Own(own) => self.memories[*own].is_guarded(),
+                MemoryRef::Own(own) => self.entities[*own].is_guarded(),
                 MemoryRef::Shared(shared) => shared.is_guarded(),
             };
             // Memories that never can be are checked in either variant.
@@ -447,12 +435,12 @@ impl StoreInner {
         instance: InstanceId,
         limiter: &mut Option<&mut dyn Limiter>,
     ) -> Result<()> {
-        let module = self.instances[instance].module.clone();
+        let module = self.entities[instance].module().clone();
         let info = module.decoded.info();
         let defined = info.globals.indices().skip(info.imported_globals as usize);
         for (index, init) in defined.zip(&info.global_inits) {
             let value = self.evaluate(instance, init, limiter)?;
-            let (at, ty) = self.instances[instance].global(index);
+            let (at, ty) = self.entities[instance].global(index);
             // SAFETY: a global has 16 bytes; no guest runs in the new instance yet.
             unsafe {
                 at.write(value[0]);
@@ -483,8 +471,8 @@ impl StoreInner {
                 continue;
             }
             let stop = self.stop_check();
-            let table = self.instances[instance].tables[index];
-            for chunk in self.tables[table].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
+            let table = self.entities[instance].tables()[index];
+            for chunk in self.entities[table].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
                 if let Some(reason) = stop() {
                     return Err(Error::new(ErrorKind::Stopped(reason)));
                 }
@@ -502,7 +490,7 @@ impl StoreInner {
                 self.init_table(instance, *index, segment, [to, 0, len], true)?;
             }
             if elements.mode != SegmentMode::Passive {
-                self.instances[instance].dropped_elements[segment] = true;
+                self.entities[instance].segments_mut().drop_elements(segment);
             }
         }
         Ok(())
@@ -520,14 +508,14 @@ impl StoreInner {
                 let len = data.range.len() as u64;
                 self.init_memory(instance, *index, segment, [to, 0, len], true)?;
             }
-            self.instances[instance].dropped_data[segment] = true;
+            self.entities[instance].segments_mut().drop_data(segment);
         }
         Ok(())
     }
 
     fn has_custom_memory(&self, instance: InstanceId, memory: MemoryIndex) -> bool {
-        match self.instances[instance].memories[memory] {
-            MemoryRef::Own(own) => self.memories[own].is_custom(),
+        match self.entities[instance].memories()[memory] {
+            MemoryRef::Own(own) => self.entities[own].is_custom(),
             MemoryRef::Shared(_) => false,
         }
     }

@@ -209,7 +209,7 @@ fn has_signature(
     looks_equal: bool,
 ) -> bool {
     let (Extern::Func(func), Some(signature)) = (definition, signature) else { return false };
-    match *store.funcs.kind(func.index) {
+    match *store.entities.funcs().kind(func.index) {
         FuncKind::Host(_) => looks_equal,
         FuncKind::Wasm { .. } => {
             let found = store.vm_func(func.index).sig;
@@ -222,13 +222,13 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
     match definition {
         Extern::Func(func) => ExternType::Func(store.func_type(func.index).clone()),
         Extern::Table(_, table) => {
-            let table = &store.tables[*table];
+            let table = &store.entities[*table];
             let min = table.len() as u64;
-            ExternType::Table(TableType { min, ..table.ty })
+            ExternType::Table(TableType { min, ..table.ty() })
         }
         Extern::Memory(_, memory) => {
-            let memory = &store.memories[*memory];
-            ExternType::Memory(MemoryType { min: memory.pages(), ..memory.ty })
+            let memory = &store.entities[*memory];
+            ExternType::Memory(MemoryType { min: memory.pages(), ..memory.ty() })
         }
         Extern::SharedMemory(shared) => ExternType::Memory(shared.ty()),
         Extern::Global(global) => ExternType::Global(global.ty),

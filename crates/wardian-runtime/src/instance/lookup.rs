@@ -3,8 +3,8 @@
 use crate::ids::{FuncId, InstanceId};
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
+use crate::store::instance::ImportedFunc;
 use crate::store::instance::MemoryRef;
-use crate::store::instance::{ImportedFunc, InstanceData};
 use crate::value::{Extern, Func, Tag};
 use wardian_module::ItemIndex;
 use wardian_types::FuncIndex;
@@ -19,12 +19,14 @@ impl StoreInner {
             ItemIndex::Func(func) => {
                 Extern::Func(Func { store, index: self.instance_func(instance, func) })
             }
-            ItemIndex::Table(table) => Extern::Table(store, self.instances[instance].tables[table]),
+            ItemIndex::Table(table) => {
+                Extern::Table(store, self.entities[instance].tables()[table])
+            }
             ItemIndex::Global(global) => Extern::Global(self.instance_global(instance, global)),
             ItemIndex::Tag(tag) => {
                 Extern::Tag(Tag { store, index: self.instance_tag(instance, tag) })
             }
-            ItemIndex::Memory(memory) => match &self.instances[instance].memories[memory] {
+            ItemIndex::Memory(memory) => match &self.entities[instance].memories()[memory] {
                 MemoryRef::Own(index) => Extern::Memory(store, *index),
                 MemoryRef::Shared(shared) => Extern::SharedMemory(shared.clone()),
             },
@@ -33,21 +35,21 @@ impl StoreInner {
 
     /// The store's function for function `func` of an instance.
     pub fn instance_func(&mut self, instance: InstanceId, func: FuncIndex) -> FuncId {
-        let data = &self.instances[instance];
+        let data = &self.entities[instance];
         if let Some(known) = data.func_if_known(func) {
             return known;
         }
         let sig = {
-            let info = data.module.decoded.info();
-            data.module.signatures[info.functions[func]]
+            let info = data.module().decoded.info();
+            data.module().signatures[info.functions[func]]
         };
-        let index = match data.module.decoded.info().defined_function(func) {
+        let index = match data.module().decoded.info().defined_function(func) {
             Some(defined) => {
-                let ctx = data.vm.address();
+                let ctx = data.vm().address();
                 let (_, code, _) = self.code_of(instance, defined);
                 self.add_func(code, ctx, sig, FuncKind::Wasm { instance, func })
             }
-            None => match data.imports[func].clone() {
+            None => match data.imports()[func].clone() {
                 ImportedFunc::Func(known) => known,
                 ImportedFunc::Host(def) => {
                     let code = data.import(func).code;
@@ -55,11 +57,7 @@ impl StoreInner {
                 }
             },
         };
-        let data = &mut self.instances[instance];
-        if data.funcs.is_empty() {
-            data.funcs = InstanceData::no_funcs(data.module.decoded.info().functions.len());
-        }
-        data.funcs[func] = index;
+        self.entities[instance].set_func(func, index);
         index
     }
 
@@ -77,6 +75,6 @@ impl StoreInner {
     /// The record of a function.
     pub(crate) fn vm_func(&self, func: FuncId) -> &VmFunc {
         // SAFETY: records live as long as the store and are only read while guests run.
-        unsafe { self.funcs.record(func).as_ref() }
+        unsafe { self.entities.funcs().record(func).as_ref() }
     }
 }

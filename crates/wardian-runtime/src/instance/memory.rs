@@ -103,7 +103,7 @@ impl StoreInner {
             ));
         }
         let linear = granted(limiter, (0, want), || self.new_memory(ty, source))?;
-        Ok(self.memories.push(MemoryData::new(ty, linear, vm)))
+        Ok(self.entities.add_memory(MemoryData::new(ty, linear, vm)))
     }
 
     fn new_memory(&self, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {

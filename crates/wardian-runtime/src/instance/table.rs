@@ -46,26 +46,26 @@ impl StoreInner {
                 return Err(Error::system(format!("the system has no memory for a {ty}"), error));
             }
         };
-        Ok(self.tables.push(TableData::new(ty, elements, vm)))
+        Ok(self.entities.add_table(TableData::new(ty, elements, vm)))
     }
 }
 
 impl StoreInner {
     /// An element of a table as a value.
     pub fn table_get(&self, table: TableId, index: u64) -> Option<Val> {
-        let table = &self.tables[table];
+        let table = &self.entities[table];
         let element = *table.elements().get(usize::try_from(index).ok()?)?;
         // SAFETY: elements come from guests or from `write_value`, and are of the table's type.
-        Some(unsafe { self.read_value(ValType::Ref(table.ty.element), &[element]) })
+        Some(unsafe { self.read_value(ValType::Ref(table.ty().element), &[element]) })
     }
 }
 
 impl StoreInner {
     /// Sets an element of a table to a value.
     pub fn table_set(&mut self, table: TableId, index: u64, value: &Val) -> Result<()> {
-        let ty = self.tables[table].ty;
+        let ty = self.entities[table].ty();
         let value = self.element(&ty, value)?;
-        let elements = self.tables[table].elements_mut();
+        let elements = self.entities[table].elements_mut();
         let len = elements.len();
         let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
         let element = element.ok_or_else(|| {

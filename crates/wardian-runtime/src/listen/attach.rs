@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::layout::{HostFunc, Noted, VmImport, instance};
+use wardian_vm::layout::{HostFunc, Noted, VmImport};
 
 /// Functions of a module, each with the listeners that are to be notified.
 pub type Chosen = [(FuncIndex, Vec<Arc<dyn Listener>>)];
@@ -51,8 +51,8 @@ impl StoreInner {
         chosen: &Chosen,
         attachment: &Arc<AttachmentState>,
     ) -> Result<()> {
-        let data = &self.instances[instance];
-        let (module, variant) = (data.module.clone(), data.variant);
+        let data = &self.entities[instance];
+        let (module, variant) = (data.module().clone(), data.variant());
         let info = module.decoded.info();
         // The interpreter notifies the listeners of functions that it interprets.
         let defined = chosen.iter().filter_map(|(func, _)| info.defined_function(*func));
@@ -63,7 +63,7 @@ impl StoreInner {
         // code to call in any case. In a tiered engine it is made with the first importer.
         let needs_noting = match self.engine().kind() {
             EngineKind::Compiled => true,
-            EngineKind::Tiered => self.instances.len() > 1,
+            EngineKind::Tiered => self.entities.instances().len() > 1,
             EngineKind::Interpreted => false,
         };
         if needs_noting {
@@ -143,24 +143,19 @@ impl StoreInner {
         module: &Arc<ModuleInner>,
         defined: DefinedFuncIndex,
     ) -> NonNull<Hook> {
-        let data = &mut self.instances[instance];
+        let data = &mut self.entities[instance];
         let info = module.decoded.info();
-        if data.listened.is_empty() {
-            data.listened = vec![0; info.bodies.len()].into();
-            let table = data.listened.as_ptr();
-            data.vm.write(instance::LISTENED as u32, table);
-        }
-        if let Some(hook) = NonNull::new(data.listened[defined.index()] as *mut Hook) {
-            return hook;
+        if let Some(hook) = data.listened(defined) {
+            return hook.cast();
         }
         let func = info.func_index(defined);
         let plain = data.plain(defined);
         let body =
-            plain.map_or(CodeAddr::NULL, |plain| module.wrapper(defined, data.variant, plain).1);
+            plain.map_or(CodeAddr::NULL, |plain| module.wrapper(defined, data.variant(), plain).1);
         let hook = self.new_hook(Target::Wasm { instance, func, module: module.clone() });
         // SAFETY: just made.
         unsafe { (*hook.as_ptr()).vm.body = body };
-        self.instances[instance].listened[defined.index()] = hook.as_ptr() as usize;
+        self.entities[instance].set_listened(defined, hook.cast());
         hook
     }
 
@@ -170,9 +165,7 @@ impl StoreInner {
         instance: InstanceId,
         defined: DefinedFuncIndex,
     ) -> Option<*mut Hook> {
-        let hooks = &self.instances[instance].listened;
-        let hook = hooks.get(defined.index()).copied().unwrap_or(0) as *mut Hook;
-        (!hook.is_null()).then_some(hook)
+        self.entities[instance].listened(defined).map(|hook| hook.cast().as_ptr())
     }
 
     /// What listens to a function of an instance now.
@@ -192,9 +185,9 @@ impl StoreInner {
         instance: InstanceId,
         defined: DefinedFuncIndex,
     ) -> (CodeAddr, CodeAddr, bool) {
-        let data = &self.instances[instance];
-        if data.closed.is_some() {
-            let stub = wardian_vm::closed_stub(data.module.decoded.info().defined_type(defined));
+        let data = &self.entities[instance];
+        if data.closed().is_some() {
+            let stub = wardian_vm::closed_stub(data.module().decoded.info().defined_type(defined));
             return (stub, stub, false);
         }
         let is_listened = self.active_hook(instance, defined).is_some();
@@ -203,7 +196,7 @@ impl StoreInner {
                 return (CodeAddr::NULL, CodeAddr::NULL, false);
             }
             // As long as no compiled code calls it from its own instance, there may be none.
-            let ty = data.module.decoded.info().defined_type(defined);
+            let ty = data.module().decoded.info().defined_type(defined);
             let in_memory = wardian_vm::returns_in_memory(ty);
             let own = wardian_vm::interpreted_entry(defined, false, in_memory).unwrap_or_default();
             let other = wardian_vm::interpreted_entry(defined, true, in_memory);
@@ -213,22 +206,22 @@ impl StoreInner {
         if !is_listened {
             return (plain, plain, false);
         }
-        let (wrapper, _) = data.module.wrapper(defined, data.variant, plain);
+        let (wrapper, _) = data.module().wrapper(defined, data.variant(), plain);
         (wrapper.own, wrapper.noted, true)
     }
 
     /// Makes callers in the same instance, and through references, use the code of now.
     pub(crate) fn relink(&mut self, instance: InstanceId, defined: DefinedFuncIndex) {
         let (own, other, _) = self.code_of(instance, defined);
-        let data = &mut self.instances[instance];
-        let layout = data.module.layout;
-        data.vm.write(layout.entry(defined), own);
+        let data = &mut self.entities[instance];
+        let layout = data.module().layout;
+        data.vm_mut().write(layout.entry(defined), own);
         // To be resolved anew.
-        data.vm.write(layout.target(defined), 0u64);
-        let func = data.module.decoded.info().func_index(defined);
+        data.vm_mut().write(layout.target(defined), 0u64);
+        let func = data.module().decoded.info().func_index(defined);
         if let Some(known) = data.func_if_known(func) {
             let identity = self.identity_of(instance, func);
-            let record = self.funcs.record(known).as_ptr();
+            let record = self.entities.funcs().record(known).as_ptr();
             // SAFETY: records live as long as the store; guests read them with single loads.
             unsafe {
                 (*record).code = other;
@@ -240,34 +233,34 @@ impl StoreInner {
 
     /// What callers that do without calling a function of an instance know it by: see [`VmFunc::identity`].
     pub(crate) fn identity_of(&self, instance: InstanceId, func: FuncIndex) -> usize {
-        let data = &self.instances[instance];
-        let defined = data.module.decoded.info().defined_function(func);
+        let data = &self.entities[instance];
+        let defined = data.module().decoded.info().defined_function(func);
         let is_plain = |defined: &DefinedFuncIndex| {
-            data.closed.is_none() && self.active_hook(instance, *defined).is_none()
+            data.closed().is_none() && self.active_hook(instance, *defined).is_none()
         };
         let entry =
-            |defined| data.vm.address().as_usize() + data.module.layout.entry(defined) as usize;
+            |defined| data.vm().address().as_usize() + data.module().layout.entry(defined) as usize;
         defined.filter(is_plain).map_or(0, entry)
     }
 
     /// Makes the instances that import from `exporter` use the code of now.
     pub(crate) fn relink_importers(&mut self, exporter: InstanceId) {
-        for importer in self.instances.indices() {
+        for importer in self.entities.instances().indices() {
             let mut changed = Vec::new();
-            for (import, func) in self.instances[importer].imports.enumerated() {
+            for (import, func) in self.entities[importer].imports().enumerated() {
                 let ImportedFunc::Func(func) = func else { continue };
-                if matches!(*self.funcs.kind(*func),
+                if matches!(*self.entities.funcs().kind(*func),
                     FuncKind::Wasm { instance, .. } if instance == exporter)
                 {
                     changed.push((import, *func));
                 }
             }
             for (import, func) in changed {
-                let caller = self.instances[importer].vm.address();
+                let caller = self.entities[importer].vm().address();
                 let Ok(Some(entry)) = self.import_of_guest(caller, import, func) else { continue };
-                let data = &mut self.instances[importer];
-                let at = data.module.layout.import(import);
-                data.vm.write(at, entry);
+                let data = &mut self.entities[importer];
+                let at = data.module().layout.import(import);
+                data.vm_mut().write(at, entry);
             }
         }
     }
@@ -285,19 +278,21 @@ impl StoreInner {
         import: FuncIndex,
         func: FuncId,
     ) -> Result<Option<VmImport>> {
-        let FuncKind::Wasm { instance, func: in_exporter } = *self.funcs.kind(func) else {
+        let FuncKind::Wasm { instance, func: in_exporter } = *self.entities.funcs().kind(func)
+        else {
             return Ok(None);
         };
-        let data = &self.instances[instance];
-        let info = data.module.decoded.info();
+        let data = &self.entities[instance];
+        let info = data.module().decoded.info();
         let Some(defined) = info.defined_function(in_exporter) else { return Ok(None) };
-        let ctx = data.vm.address();
+        let ctx = data.vm().address();
         let (_, code, noted) = self.code_of(instance, defined);
         if !noted {
             return Ok(Some(VmImport { code, ctx, target: 0 }));
         }
-        let noting = self.engine().noting(data.module.signature_of(defined))?;
-        let record = self.funcs.noted((caller, import), || Noted { caller, code, ctx });
+        let noting = self.engine().noting(data.module().signature_of(defined))?;
+        let record =
+            self.entities.funcs_mut().noted((caller, import), || Noted { caller, code, ctx });
         // SAFETY: in the store's arena; guests read it when they call.
         unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
         Ok(Some(VmImport { code: noting, ctx: VmCtxPtr::of(record.as_ptr()), target: 0 }))
@@ -312,8 +307,8 @@ impl StoreInner {
         func: FuncIndex,
         entries: &[Entry],
     ) {
-        let data = &self.instances[instance];
-        let Some(def) = self.host_def(&data.imports[func]).cloned() else { return };
+        let data = &self.entities[instance];
+        let Some(def) = self.host_def(&data.imports()[func]).cloned() else { return };
         let record = data.import(func).ctx.word::<HostFunc>(0);
         let as_import = Some((module.clone(), func));
         let hook = self.host_hook(record, &def, as_import.clone());
@@ -358,23 +353,23 @@ impl StoreInner {
 
     /// The machine code that calls of a function run now.
     pub fn machine_code(&self, instance: InstanceId, func: FuncIndex) -> Option<Vec<u8>> {
-        let data = self.instances.get(instance)?;
-        let defined = data.module.decoded.info().defined_function(func)?;
-        if defined.index() >= data.module.decoded.info().bodies.len() {
+        let data = self.entities.instances().get(instance)?;
+        let defined = data.module().decoded.info().defined_function(func)?;
+        if defined.index() >= data.module().decoded.info().bodies.len() {
             return None;
         }
-        let address = data.vm.read::<CodeAddr>(data.module.layout.entry(defined));
-        let whole = data.module.loaded(data.variant).cloned();
+        let address = data.vm().read::<CodeAddr>(data.module().layout.entry(defined));
+        let whole = data.module().loaded(data.variant()).cloned();
         whole
             .into_iter()
-            .chain(data.module.tier.loaded())
+            .chain(data.module().tier.loaded())
             .find_map(|code| code.function_bytes(address).map(<[u8]>::to_vec))
-            .or_else(|| data.module.wrappers.bytes_at(address))
+            .or_else(|| data.module().wrappers.bytes_at(address))
     }
 }
 
 fn data_reference(store: &StoreInner, instance: InstanceId, func: FuncIndex) -> Option<FuncId> {
-    store.instances[instance].func_if_known(func)
+    store.entities[instance].func_if_known(func)
 }
 
 /// Lets guests call a host function directly again, if nobody listens any more.

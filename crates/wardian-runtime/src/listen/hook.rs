@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_types::{CodeOffset, FuncIndex, FuncType, ValType};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -117,8 +117,8 @@ pub struct OpenCall {
     pub(super) listeners: *const Listeners,
     pub(super) caller: VmCtxPtr,
     pub(super) id: u64,
-    /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
-    pub(super) frame: usize,
+    /// The frame pointer of the call's frame, or its address if it is interpreted; null of a host function.
+    pub(super) frame: StackAddr,
     /// Which of the listeners have been notified that it began, as far as there are 64.
     pub(super) notified: u64,
 }
@@ -134,8 +134,8 @@ pub struct OpenHost {
 
 impl OpenCall {
     /// The frame of the call; none of a host function.
-    pub(crate) fn frame(&self) -> Option<usize> {
-        (self.frame != 0).then_some(self.frame)
+    pub(crate) fn frame(&self) -> Option<StackAddr> {
+        (!self.frame.is_null()).then_some(self.frame)
     }
 }
 

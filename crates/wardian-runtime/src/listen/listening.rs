@@ -4,6 +4,7 @@ use super::hook::{Hook, Listeners, OpenCall, OpenHost};
 use crate::store::arena::Arena;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use wardian_vm::addr::StackAddr;
 
 /// Hooks, and open calls. Every open host call is an open call, and has its number.
 #[derive(Default)]
@@ -29,7 +30,7 @@ impl Listening {
     }
 
     /// The depth of the innermost open call, and its frame if it has one.
-    pub(crate) fn innermost(&self) -> Option<(usize, Option<usize>)> {
+    pub(crate) fn innermost(&self) -> Option<(usize, Option<StackAddr>)> {
         let call = self.open.last()?;
         Some((self.open.len() - 1, call.frame()))
     }

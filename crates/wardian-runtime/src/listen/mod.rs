@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wardian_types::ValType;
 use wardian_vm::activation;
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::contain::discard;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, StoreCtx};
@@ -61,7 +61,7 @@ unsafe fn begin(
     hook: *const Hook,
     slots: *const u64,
     caller: VmCtxPtr,
-    frame: usize,
+    frame: StackAddr,
 ) -> Result<(), Panic> {
     // SAFETY: the caller's promise. `open` is not touched while listeners run: they get the store
     // read-only, and cannot enter guests.
@@ -287,7 +287,7 @@ pub(crate) unsafe fn before_interpreted(
     hook: *const Hook,
     slots: *const u64,
     caller: VmCtxPtr,
-    frame: usize,
+    frame: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
@@ -332,7 +332,8 @@ pub(crate) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
             caller => caller,
         };
         let depth = (*inner).listening.open.len();
-        if begin(inner, hook, slots, caller, 0).map_err(|panic| fail(inner, panic)).is_err() {
+        let begun = begin(inner, hook, slots, caller, StackAddr::NULL);
+        if begun.map_err(|panic| fail(inner, panic)).is_err() {
             return 1;
         }
         let (id, serial) = ((&(*inner).listening.open)[depth].id, activation::serial(ctx));

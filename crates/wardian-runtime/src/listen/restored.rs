@@ -6,7 +6,7 @@ use crate::listen::hook::{Hook, Listeners, OpenCall};
 use crate::listen::listener::AbortReason;
 use crate::store::inner::StoreInner;
 use std::sync::Arc;
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
 
 /// A call whose frame was put on the stack, of a function that is listened to.
 pub(crate) struct ResumedCall {
@@ -14,7 +14,7 @@ pub(crate) struct ResumedCall {
     /// The context of the calling instance; zero for the embedder.
     pub(crate) caller: VmCtxPtr,
     /// The address of its frame.
-    pub(crate) frame: usize,
+    pub(crate) frame: StackAddr,
 }
 
 impl StoreInner {

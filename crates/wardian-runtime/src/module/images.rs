@@ -6,10 +6,10 @@ use wardian_module::{ConstExpr, ConstOp, Module, SegmentMode};
 use wardian_types::{IndexVec, MemoryIndex};
 use wardian_vm::memory::{MemoryImage, size_in_bytes};
 
-/// For each memory that a module owns its initial contents, if there are any.
+/// The initial contents of each memory that a module defines, if there are any.
 pub type Images = IndexVec<MemoryIndex, Option<Arc<MemoryImage>>>;
 
-/// Larger images are written at instantiation instead: mostly they would be zeroes.
+/// The longest image. Segments that span more are written at instantiation: most of such an image would be zeroes.
 const LARGEST: usize = 256 << 20;
 
 /// Lays out all active segments, if every one of them has a constant offset and fits the initial

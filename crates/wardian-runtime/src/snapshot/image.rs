@@ -15,10 +15,11 @@ impl<T: Embedder> StoreData<T> {
         let inner = &mut self.inner;
         inner.check_idle("taken")?;
         inner.run_deferred();
-        let closing = inner.instances.iter().map(|instance| match &instance.state {
-            Some(state) => state.notifiers(),
-            None => Some(Vec::new()),
-        });
+        let closing =
+            inner.entities.instances().iter().map(|instance| match instance.close_state() {
+                Some(state) => state.notifiers(),
+                None => Some(Vec::new()),
+            });
         let open = closing.collect();
         let state = inner.capture_state()?;
         // The heap of the image is of this time.
@@ -73,20 +74,17 @@ impl StoreInner {
 
     /// Makes an instance that was closed usable again, with a new life for those who close it.
     fn reopen(&mut self, instance: InstanceId, notifiers: &[Arc<dyn CloseNotifier>]) {
-        let data = &self.instances[instance];
-        if data.state.as_ref().is_none_or(|state| state.is_open()) {
+        let data = &self.entities[instance];
+        if data.close_state().is_none_or(|state| state.is_open()) {
             return;
         }
         let shared = self.shared();
         let store = self.id();
-        let data = &mut self.instances[instance];
-        let name = data.name.as_deref().or_else(|| data.module.decoded.name());
-        let state = CloseState::new(
-            shared,
-            Closing { store, index: instance, name: name.map(str::to_owned) },
-        );
+        let data = &mut self.entities[instance];
+        let name = data.name().map(str::to_owned);
+        let state = CloseState::new(shared, Closing { store, index: instance, name });
         state.add(notifiers);
-        data.state = Some(Arc::new(state));
+        data.set_close_state(Arc::new(state));
         self.mark_open(instance);
     }
 

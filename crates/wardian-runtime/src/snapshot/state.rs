@@ -13,8 +13,8 @@ use wardian_types::GlobalIndex;
 impl StoreInner {
     /// Notes the state of all instances.
     pub(crate) fn capture_state(&mut self) -> Result<StateCapture> {
-        let shared = self.instances.iter().any(|instance| {
-            instance.memories.iter().any(|memory| matches!(memory, MemoryRef::Shared(_)))
+        let shared = self.entities.instances().iter().any(|instance| {
+            instance.memories().iter().any(|memory| matches!(memory, MemoryRef::Shared(_)))
         });
         if shared {
             return Err(Error::usage(
@@ -30,22 +30,23 @@ impl StoreInner {
         let globals = globals.collect();
         Ok(StateCapture {
             globals,
-            tables: self.tables.iter().map(|table| table.capture()).collect(),
+            tables: self.entities.tables().iter().map(|table| table.capture()).collect(),
             heap: self.capture_heap(),
             dropped: self
-                .instances
+                .entities
+                .instances()
                 .iter()
-                .map(|i| (i.dropped_elements.clone(), i.dropped_data.clone()))
+                .map(|instance| instance.segments().dropped().clone())
                 .collect(),
-            memories: self.memories.iter_mut().map(|m| m.capture()).collect::<Result<_>>()?,
+            memories: self.entities.memories_mut().map(|m| m.capture()).collect::<Result<_>>()?,
         })
     }
 
     /// Those that instances define, and all of the host's.
     fn mutable_globals(&mut self) -> Vec<NonNull<u64>> {
-        let mut found: Vec<NonNull<u64>> = self.host_globals.addresses().collect();
-        for instance in &self.instances {
-            let count = instance.module.decoded.info().globals.len() as u32;
+        let mut found: Vec<NonNull<u64>> = self.entities.globals_mut().addresses().collect();
+        for instance in self.entities.instances() {
+            let count = instance.module().decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.mutable {
                     found.push(at);
@@ -66,7 +67,7 @@ impl StoreInner {
         state: &StateCapture,
         limiter: Option<&mut dyn Limiter>,
     ) -> Result<()> {
-        for (memory, capture) in self.memories.iter().zip(&state.memories) {
+        for (memory, capture) in self.entities.memories().iter().zip(&state.memories) {
             memory.check_restore(capture)?;
         }
         self.check_heap(state.heap.as_ref())?;
@@ -83,24 +84,22 @@ impl StoreInner {
 
     /// The memories and tables whose size is not what it was.
     fn changes(&self, state: &StateCapture) -> Vec<Change> {
-        let memories = self.memories.iter().zip(&state.memories).map(|(memory, capture)| Change {
-            table: false,
-            now: memory.len(),
-            then: capture.len(),
-            most: memory.most(),
-        });
-        let tables = self.tables.iter().zip(&state.tables).map(|(table, capture)| Change {
-            table: true,
-            now: table.len(),
-            then: capture.len(),
-            most: table.most(),
+        let memories =
+            self.entities.memories().iter().zip(&state.memories).map(|(memory, capture)| Change {
+                table: false,
+                now: memory.len(),
+                then: capture.len(),
+                most: memory.most(),
+            });
+        let tables = self.entities.tables().iter().zip(&state.tables).map(|(table, capture)| {
+            Change { table: true, now: table.len(), then: capture.len(), most: table.most() }
         });
         memories.chain(tables).filter(|change| change.now != change.then).collect()
     }
 
     fn put_back(&mut self, state: &StateCapture) -> Result<()> {
         self.restore_heap(state.heap.as_ref())?;
-        for (memory, capture) in self.memories.iter_mut().zip(&state.memories) {
+        for (memory, capture) in self.entities.memories_mut().zip(&state.memories) {
             memory.restore(capture)?;
         }
         for (at, words) in &state.globals {
@@ -111,12 +110,11 @@ impl StoreInner {
                 at.add(1).write(words[1]);
             }
         }
-        for (table, elements) in self.tables.iter_mut().zip(&state.tables) {
+        for (table, elements) in self.entities.tables_mut().zip(&state.tables) {
             table.restore(elements)?;
         }
-        for (instance, (elements, data)) in self.instances.iter_mut().zip(&state.dropped) {
-            instance.dropped_elements.clone_from(elements);
-            instance.dropped_data.clone_from(data);
+        for (instance, dropped) in self.entities.instances_mut().zip(&state.dropped) {
+            instance.segments_mut().set_dropped(dropped);
         }
         Ok(())
     }

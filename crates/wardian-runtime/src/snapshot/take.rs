@@ -23,6 +23,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use wardian_types::FuncType;
 use wardian_vm::activation::{self, Suspended};
+use wardian_vm::addr::{SlotsPtr, StackAddr};
 
 /// Where the frames lie, and what they are.
 ///
@@ -30,9 +31,10 @@ use wardian_vm::activation::{self, Suspended};
 ///
 /// The range is readable, and its bounds are aligned for words.
 #[inline]
-unsafe fn copy_frames(range: Range<usize>) -> (usize, Box<[u64]>) {
+unsafe fn copy_frames(range: Range<StackAddr>) -> (StackAddr, Box<[u64]>) {
+    let len = range.end.bytes_from(range.start) / 8;
     // SAFETY: the caller's promise.
-    let words = unsafe { std::slice::from_raw_parts(range.start as *const u64, range.len() / 8) };
+    let words = unsafe { std::slice::from_raw_parts(range.start.as_ptr(), len) };
     (range.start, Box::from(words))
 }
 
@@ -62,7 +64,7 @@ impl StoreInner {
             let [compiled, interpreted] = guest.frames();
             let frames = [copy_frames(compiled), copy_frames(interpreted)];
             let (def, slots) = call.parts();
-            (guest, frames, def, slots as usize)
+            (guest, frames, def, SlotsPtr::of(slots))
         };
         let snapshot = Arc::new(SnapshotData {
             store: self.id(),
@@ -140,9 +142,9 @@ impl StoreInner {
         // The slots are in those bytes; the number of results was checked.
         unsafe {
             for (at, words) in &snapshot.frames {
-                std::ptr::copy_nonoverlapping(words.as_ptr(), *at as *mut u64, words.len());
+                std::ptr::copy_nonoverlapping(words.as_ptr(), at.as_ptr(), words.len());
             }
-            let slots = snapshot.slots as *mut u64;
+            let slots = snapshot.slots.as_ptr();
             std::ptr::copy_nonoverlapping(results.as_ptr(), slots, results.len());
         }
         Some(Next::Resume(guest))

@@ -22,7 +22,7 @@ impl StoreInner {
         // until the store goes, when nobody runs a guest of it.
         unsafe { samples::attach(self.ctx(), &place.ring) };
         self.samples = Some(place.clone());
-        for instance in 0..self.instances.len() as u32 {
+        for instance in 0..self.entities.instances().len() as u32 {
             self.note_sampled_memory(InstanceId::from_u32(instance));
         }
         Ok(())
@@ -32,9 +32,9 @@ impl StoreInner {
     /// not move.
     pub(crate) fn note_sampled_memory(&self, instance: InstanceId) {
         let Some(place) = &self.samples else { return };
-        let data = &self.instances[instance];
-        let Some(MemoryRef::Own(own)) = data.memories.get(MemoryIndex::FIRST) else { return };
-        let memory = &self.memories[*own];
+        let data = &self.entities[instance];
+        let Some(MemoryRef::Own(own)) = data.memories().get(MemoryIndex::FIRST) else { return };
+        let memory = &self.entities[*own];
         if memory.is_custom() || !memory.is_guarded() {
             return;
         }
@@ -42,18 +42,23 @@ impl StoreInner {
         // or beside the memory, until the store goes. Before that the place gives them up; handlers read
         // only while a guest of the store runs.
         let bytes = unsafe { Bytes::new(memory.base(), &raw const (*memory.vm().as_ptr()).len) };
-        let globals = (0..data.module.decoded.info().globals.len().min(1) as u32)
+        let globals = (0..data.module().decoded.info().globals.len().min(1) as u32)
             .map(|index| data.global(GlobalIndex::from_u32(index)))
             .filter(|(_, ty)| ty.content == ValType::I32);
         let stack_pointer = globals.map(|(at, _)| StackPointer(at.cast())).next();
-        place.memories().push(InstanceMemory { module: data.module.clone(), bytes, stack_pointer });
+        place.memories().push(InstanceMemory {
+            module: data.module().clone(),
+            bytes,
+            stack_pointer,
+        });
     }
 
     /// Passes the modules of all instances to those who have samples of them.
     pub(crate) fn keep_sampled(&self) {
         let Some(place) = &self.samples else { return };
         place.memories().clear();
-        let mut modules: Vec<_> = self.instances.iter().map(|i| i.module.clone()).collect();
+        let mut modules: Vec<_> =
+            self.entities.instances().iter().map(|i| i.module().clone()).collect();
         modules.sort_by_key(Arc::as_ptr);
         modules.dedup_by_key(|module| Arc::as_ptr(module));
         place.modules.lock().unwrap_or_else(|e| e.into_inner()).append(&mut modules);

@@ -1,9 +1,9 @@
-//! What a running guest makes the runtime ask of the embedder, who has the data beside the store.
+//! How builtins reach the embedder's limiter and its source of fuel, which are in the data beside the store.
 
 use crate::limiter::Limiter;
 use std::ptr::NonNull;
 
-/// How the embedder of a store is asked, for builtins, which do not know the type of its data.
+/// Callbacks into the embedder's data. Builtins do not know the type of the data; these functions do.
 pub(crate) struct Asked {
     limiter: unsafe fn(usize) -> Option<NonNull<dyn Limiter>>,
     refuel: unsafe fn(usize) -> Option<u64>,
@@ -24,7 +24,7 @@ impl Asked {
     ///
     /// # Safety
     ///
-    /// `owner` is the address of the store that this is of, with its data; nobody else uses the data now.
+    /// `owner` is the address of the `StoreData` that this is a part of, and nothing else uses its data during the call.
     pub(crate) unsafe fn limiter(&self, owner: usize) -> Option<NonNull<dyn Limiter>> {
         // SAFETY: the caller's promise.
         unsafe { (self.limiter)(owner) }

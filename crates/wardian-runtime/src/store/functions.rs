@@ -26,9 +26,9 @@ pub struct Functions {
     /// Addresses of the records by what objects hold. The context of the store refers to it.
     records: Vec<usize>,
     /// What compiled code calls host functions with.
-    pub(crate) hosts: Arena<HostFunc>,
+    hosts: Arena<HostFunc>,
     /// What compiled code calls interpreted functions with.
-    pub(crate) interpreted: Arena<InterpretedFunc>,
+    interpreted: Arena<InterpretedFunc>,
     /// What notes the caller of an import, by importing instance and import.
     noted: HashMap<(VmCtxPtr, FuncIndex), NonNull<Noted>>,
     noted_arena: Arena<Noted>,
@@ -62,6 +62,21 @@ impl Functions {
         if self.signatures.iter().all(|kept| kept.number() != signature.number()) {
             self.signatures.push(signature);
         }
+    }
+
+    /// Adds what compiled code calls host functions with: these records, one behind the other. Returns the first.
+    pub(crate) fn add_hosts(&mut self, records: Vec<HostFunc>) -> NonNull<HostFunc> {
+        self.hosts.extend(records)
+    }
+
+    /// Adds what compiled code calls a host function with.
+    pub(crate) fn add_host(&mut self, record: HostFunc) -> NonNull<HostFunc> {
+        self.hosts.push(record)
+    }
+
+    /// Adds what compiled code calls an interpreted function with.
+    pub(crate) fn add_interpreted(&mut self, record: InterpretedFunc) -> NonNull<InterpretedFunc> {
+        self.interpreted.push(record)
     }
 
     /// What stands behind a function.

@@ -5,11 +5,12 @@ use crate::ids::{FuncId, InstanceId, MemoryId, TableId};
 use crate::listen::listening::Listening;
 use crate::store::asked::Asked;
 use crate::store::closings::Closings;
+use crate::store::entities::Entities;
 use crate::store::exceptions::Exceptions;
 use crate::store::externrefs::ExternRefs;
-use crate::store::functions::{FuncKind, Functions};
-use crate::store::global::HostGlobals;
+use crate::store::functions::FuncKind;
 use crate::store::guest_stack::GuestStack;
+use crate::store::host::HostCall;
 use crate::store::instance::InstanceData;
 use crate::store::memory::MemoryData;
 use crate::store::pending::PendingExit;
@@ -68,19 +69,11 @@ pub struct StoreInner {
     id: u64,
     engine: Engine,
     pub(crate) stack: GuestStack,
-    /// Its instances.
-    pub instances: IndexVec<InstanceId, InstanceData>,
-    /// Its memories that are not shared.
-    pub memories: IndexVec<MemoryId, MemoryData>,
-    /// Its tables.
-    pub tables: IndexVec<TableId, TableData>,
+    pub(crate) entities: Entities,
     pub(crate) externrefs: ExternRefs,
     /// Objects of guests. Apart, so that a store is small enough to be allocated quickly.
     pub(crate) gc: Box<Gc>,
     pub(crate) exceptions: Exceptions,
-    pub(crate) host_globals: HostGlobals,
-    /// Its functions.
-    pub funcs: Functions,
     /// Why the guest is being left.
     pub(crate) pending: PendingExit,
     pub(crate) closings: Closings,
@@ -89,7 +82,7 @@ pub struct StoreInner {
     pub(crate) stopping: Stopping,
     pub(crate) taken: Taken,
     /// Guests that wait in asynchronous host functions.
-    pub suspension: Suspension,
+    pub(crate) suspension: Suspension,
     pub(crate) waits: Waits,
     /// Where samples of its guests go, or went: see [`crate::stack::sampling`].
     pub(crate) samples: Option<SamplePlace>,
@@ -119,6 +112,49 @@ impl StoreInner {
     /// Its engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Its instances.
+    pub fn instances(&self) -> &IndexVec<InstanceId, InstanceData> {
+        self.entities.instances()
+    }
+
+    /// One of its instances.
+    #[inline]
+    pub fn instance(&self, instance: InstanceId) -> &InstanceData {
+        &self.entities[instance]
+    }
+
+    /// One of its memories that are not shared.
+    #[inline]
+    pub fn memory(&self, memory: MemoryId) -> &MemoryData {
+        &self.entities[memory]
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn memory_mut(&mut self, memory: MemoryId) -> &mut MemoryData {
+        &mut self.entities[memory]
+    }
+
+    /// One of its tables.
+    pub fn table(&self, table: TableId) -> &TableData {
+        &self.entities[table]
+    }
+
+    /// The same, to be changed.
+    pub fn table_mut(&mut self, table: TableId) -> &mut TableData {
+        &mut self.entities[table]
+    }
+
+    /// What stands behind a function, if there is one of that number.
+    pub fn func_kind(&self, func: FuncId) -> Option<&FuncKind> {
+        self.entities.funcs().find(func)
+    }
+
+    /// Says which call of an asynchronous host function can be made again, if one can. Returns what was there before.
+    pub fn set_repeatable(&mut self, call: Option<HostCall>) -> Option<HostCall> {
+        self.suspension.set_repeatable(call)
     }
 
     /// Whether host functions may take snapshots.
@@ -191,7 +227,7 @@ impl StoreInner {
 
     /// Keeps a signature, with its number and its trampolines, as long as the store.
     pub fn keep_signature(&mut self, signature: Signature) {
-        self.funcs.keep_signature(signature);
+        self.entities.funcs_mut().keep_signature(signature);
     }
 
     /// A record that references to a function point to.
@@ -208,7 +244,7 @@ impl StoreInner {
             FuncKind::Host(_) => 0,
         };
         // SAFETY: the context is the store's own, and the caller has the store to itself, so no code of guests runs.
-        unsafe { self.funcs.add(store, vmctx, (code, ctx, sig), (kind, identity)) }
+        unsafe { self.entities.funcs_mut().add(store, vmctx, (code, ctx, sig), (kind, identity)) }
     }
 
     /// The function of a reference as guests hold it: the address of a record, or zero.
@@ -224,7 +260,7 @@ impl StoreInner {
 
     /// A reference as guests hold it.
     pub(crate) fn reference_to(&self, func: FuncId) -> u64 {
-        self.funcs.record(func).as_ptr() as u64
+        self.entities.funcs().record(func).as_ptr() as u64
     }
 
     /// The word in raw slots for a reference.
@@ -244,15 +280,15 @@ impl StoreInner {
         }
         let index = (handle & u64::from(u32::MAX)).checked_sub(1)?;
         let known = handle >> 32 == self.id & u64::from(u32::MAX);
-        let func = self.funcs.get(FuncId::from_u32(index as u32)).filter(|_| known)?;
+        let func = self.entities.funcs().get(FuncId::from_u32(index as u32)).filter(|_| known)?;
         Some(func.as_ptr() as u64)
     }
 
     /// The signature of a function.
     pub fn func_type(&self, func: FuncId) -> &FuncType {
-        match self.funcs.kind(func) {
+        match self.entities.funcs().kind(func) {
             FuncKind::Wasm { instance, func } => {
-                self.instances[*instance].module.decoded.info().func_type(*func)
+                self.entities[*instance].module().decoded.info().func_type(*func)
             }
             FuncKind::Host(def) => &def.ty,
         }

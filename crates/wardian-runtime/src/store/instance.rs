@@ -2,6 +2,7 @@
 
 use super::block::Block;
 use super::host::HostDef;
+use super::segments::Segments;
 use crate::call::closing::CloseState;
 use crate::ids::{FuncId, MemoryId, TableId, TagId};
 use crate::module::ModuleInner;
@@ -10,51 +11,47 @@ use crate::value::SharedMemory;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{
-    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GlobalIndex, GlobalType, IndexVec,
-    MemoryIndex, TableIndex, TagIndex,
+    DefinedFuncIndex, FuncIndex, GlobalIndex, GlobalType, IndexVec, MemoryIndex, TableIndex,
+    TagIndex,
 };
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::MemoryVariant;
-use wardian_vm::layout::VmImport;
+use wardian_vm::layout::{InterpretedFunc, Listened, VmImport, instance};
 
 /// An instance of a store.
 pub struct InstanceData {
-    /// Its module.
-    pub module: Arc<ModuleInner>,
+    module: Arc<ModuleInner>,
     /// The name that the embedder gave it.
-    pub name: Option<String>,
+    name: Option<String>,
     /// What compiled code is given as its context.
-    pub(crate) vm: Block,
+    vm: Block,
     /// Which code fits its memories.
-    pub(crate) variant: MemoryVariant,
+    variant: MemoryVariant,
     /// Which functions run compiled, where not all do: a bit for each, as far as there are words.
-    pub(crate) installed: Vec<u64>,
+    installed: Vec<u64>,
     /// For each function that the module defines two `*InterpretedFunc`, or null; none where compiled
     /// code never calls interpreted functions. Such code reads it, so it is never replaced.
-    pub(crate) interpreted: Option<Block>,
-    /// For each function that the module defines its hook, or null; empty as long as nobody ever
+    interpreted: Option<Block>,
+    /// For each function that the module defines a `*Listened`, or null; empty as long as nobody ever
     /// listened. Wrappers read it, so it is never replaced.
-    pub(crate) listened: Box<[usize]>,
+    listened: Box<[usize]>,
     /// The code that it was closed with, once the store has acted on that.
-    pub(crate) closed: Option<u32>,
+    closed: Option<u32>,
     /// What it shares with those who close it and those who want to know, once there are any.
-    pub state: Option<Arc<CloseState>>,
-    /// Its memories.
-    pub memories: IndexVec<MemoryIndex, MemoryRef>,
-    /// Its tables.
-    pub tables: IndexVec<TableIndex, TableId>,
-    /// Its tags.
-    pub tags: IndexVec<TagIndex, TagId>,
-    /// What its imported functions are.
+    state: Option<Arc<CloseState>>,
+    items: Items,
+    /// The store's function for each function, or [`NONE`]; empty as long as nobody asked for any.
+    funcs: IndexVec<FuncIndex, FuncId>,
+    segments: Segments,
+}
+
+/// What an instance refers to: what it imports, and what of the store it owns.
+pub(crate) struct Items {
+    pub(crate) memories: IndexVec<MemoryIndex, MemoryRef>,
+    pub(crate) tables: IndexVec<TableIndex, TableId>,
+    pub(crate) tags: IndexVec<TagIndex, TagId>,
+    /// What the imported functions are.
     pub(crate) imports: IndexVec<FuncIndex, ImportedFunc>,
-    /// The store's function for each function, or [`NONE`].
-    pub(crate) funcs: IndexVec<FuncIndex, FuncId>,
-    /// Whether each element segment has been dropped.
-    pub(crate) dropped_elements: IndexVec<ElemIndex, bool>,
-    /// The elements of segments whose expressions make objects. The others are evaluated when they are used.
-    pub(crate) elements: IndexVec<ElemIndex, Option<Arc<[u64]>>>,
-    /// Whether each data segment has been dropped.
-    pub(crate) dropped_data: IndexVec<DataIndex, bool>,
 }
 
 /// A memory of an instance.
@@ -79,8 +76,153 @@ pub enum ImportedFunc {
 const NONE: FuncId = FuncId::from_u32(u32::MAX);
 
 impl InstanceData {
-    pub(crate) fn no_funcs(count: usize) -> IndexVec<FuncIndex, FuncId> {
-        vec![NONE; count].into()
+    /// An instance whose context is filled: `variant` is the code that fits its memories, and `interpreted` the table
+    /// that the context has of interpreted functions.
+    pub(crate) fn new(
+        module: Arc<ModuleInner>,
+        vm: Block,
+        variant: MemoryVariant,
+        interpreted: Option<Block>,
+        items: Items,
+    ) -> InstanceData {
+        let info = module.decoded.info();
+        let segments = Segments::new(info.elements.len(), info.data.len());
+        InstanceData {
+            module,
+            name: None,
+            vm,
+            variant,
+            installed: Vec::new(),
+            interpreted,
+            listened: Box::default(),
+            closed: None,
+            state: None,
+            items,
+            funcs: IndexVec::new(),
+            segments,
+        }
+    }
+
+    /// Its module.
+    #[inline]
+    pub fn module(&self) -> &Arc<ModuleInner> {
+        &self.module
+    }
+
+    /// The name that the embedder gave it.
+    pub(crate) fn given_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// That name, or else the name of its module.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref().or_else(|| self.module.decoded.name())
+    }
+
+    /// Gives it a name.
+    pub(crate) fn set_name(&mut self, name: Option<String>) {
+        self.name = name;
+    }
+
+    /// What compiled code is given as its context.
+    #[inline]
+    pub(crate) fn vm(&self) -> &Block {
+        &self.vm
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(crate) fn vm_mut(&mut self) -> &mut Block {
+        &mut self.vm
+    }
+
+    /// Which code fits its memories.
+    #[inline]
+    pub(crate) fn variant(&self) -> MemoryVariant {
+        self.variant
+    }
+
+    /// Its memories.
+    #[inline]
+    pub fn memories(&self) -> &IndexVec<MemoryIndex, MemoryRef> {
+        &self.items.memories
+    }
+
+    /// Its tables.
+    #[inline]
+    pub fn tables(&self) -> &IndexVec<TableIndex, TableId> {
+        &self.items.tables
+    }
+
+    /// Its tags.
+    #[inline]
+    pub fn tags(&self) -> &IndexVec<TagIndex, TagId> {
+        &self.items.tags
+    }
+
+    /// What its imported functions are.
+    pub(crate) fn imports(&self) -> &IndexVec<FuncIndex, ImportedFunc> {
+        &self.items.imports
+    }
+
+    /// Its segments.
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn segments_mut(&mut self) -> &mut Segments {
+        &mut self.segments
+    }
+
+    /// Which store's function a function is.
+    pub(crate) fn set_func(&mut self, func: FuncIndex, index: FuncId) {
+        if self.funcs.is_empty() {
+            self.funcs = vec![NONE; self.module.decoded.info().functions.len()].into();
+        }
+        self.funcs[func] = index;
+    }
+
+    /// Tells compiled code of an interpreted function: `position` is that of its word among those of the table.
+    pub(crate) fn set_interpreted(&mut self, position: usize, record: NonNull<InterpretedFunc>) {
+        if let Some(table) = &mut self.interpreted {
+            table.write((position * size_of::<usize>()) as u32, record.as_ptr());
+        }
+    }
+
+    /// What wrappers read of a function that the instance defines, if anybody ever listened to it.
+    pub(crate) fn listened(&self, defined: DefinedFuncIndex) -> Option<NonNull<Listened>> {
+        NonNull::new(self.listened.get(defined.index()).copied()? as *mut Listened)
+    }
+
+    /// Sets what wrappers read of a function, which lives as long as the store.
+    pub(crate) fn set_listened(&mut self, defined: DefinedFuncIndex, listened: NonNull<Listened>) {
+        if self.listened.is_empty() {
+            self.listened = vec![0; self.module.decoded.info().bodies.len()].into();
+            self.vm.write(instance::LISTENED as u32, self.listened.as_ptr());
+        }
+        self.listened[defined.index()] = listened.as_ptr() as usize;
+    }
+
+    /// The code that it was closed with, once the store has acted on that.
+    #[inline]
+    pub(crate) fn closed(&self) -> Option<u32> {
+        self.closed
+    }
+
+    /// Notes whether it is closed, and with which code. Returns what was so before.
+    pub(crate) fn set_closed(&mut self, code: Option<u32>) -> Option<u32> {
+        std::mem::replace(&mut self.closed, code)
+    }
+
+    /// What it shares with those who close it and those who want to know, once there are any.
+    pub(crate) fn close_state(&self) -> Option<&Arc<CloseState>> {
+        self.state.as_ref()
+    }
+
+    /// Sets that: for an instance that has none, or that begins a new life.
+    pub(crate) fn set_close_state(&mut self, state: Arc<CloseState>) {
+        self.state = Some(state);
     }
 
     /// Address of a global's value, and its type.

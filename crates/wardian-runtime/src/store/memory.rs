@@ -13,8 +13,7 @@ use wardian_vm::memory::{GrowError, ImmutableFile, Mark, Memory, MemoryCapture, 
 
 /// An unshared memory of a store.
 pub struct MemoryData {
-    /// Its type.
-    pub ty: MemoryType,
+    ty: MemoryType,
     linear: Memory,
     /// The largest minimum, in bytes, with which an instance has it. Code accesses so much without
     /// a look at the size, so it never becomes smaller.
@@ -22,8 +21,8 @@ pub struct MemoryData {
     /// Where compiled code reads its bounds: in the instance that defines it, or in `own`.
     vm: NonNull<VmMemory>,
     own: bool,
-    /// Whether neither a segment nor the host has written to it. If no guest ran either, it is as new.
-    pub(crate) pristine: bool,
+    /// As [`MemoryData::is_pristine`].
+    pristine: bool,
 }
 
 /// The error of a memory that broke a promise.
@@ -71,6 +70,26 @@ impl MemoryData {
             (*vm).base = self.linear.base();
             (*vm).len.store(self.linear.len(), Ordering::Relaxed);
         }
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> MemoryType {
+        self.ty
+    }
+
+    /// Says that its minimum is another one: that of the memory that it is made like.
+    pub(crate) fn set_type(&mut self, ty: MemoryType) {
+        self.ty = ty;
+    }
+
+    /// Whether neither a segment nor the host has written to it. If no guest ran either, it is as new.
+    pub(crate) fn is_pristine(&self) -> bool {
+        self.pristine
+    }
+
+    /// Notes that somebody else than its instance's segments writes to it.
+    pub(crate) fn set_written(&mut self) {
+        self.pristine = false;
     }
 
     pub(crate) fn vm(&self) -> NonNull<VmMemory> {

@@ -1,4 +1,4 @@
-//! Which store a context belongs to while a guest of it runs.
+//! `StoreCtx::owner`: how host functions and builtins find the store that runs a guest.
 
 use crate::ids::InstanceId;
 use crate::store::host::HostCall;
@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::StoreCtx;
 
-/// Says for as long as it lives which store a context belongs to: builtins, host functions and limiters find the store
-/// by this address. Calls nest, so the owner before comes back afterwards, also if a panic unwinds.
+/// A guard that sets `StoreCtx::owner`, the address by which builtins, host functions and limiters find the store. Calls
+/// nest, so dropping it restores the previous owner, also during unwinding.
 pub(crate) struct Owner {
     ctx: *mut StoreCtx,
     outer: usize,

@@ -4,6 +4,7 @@ use super::state::StateCapture;
 use crate::extension::Extension;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::Standing;
+use wardian_vm::addr::{SlotsPtr, StackAddr};
 
 /// What a snapshot holds.
 pub struct SnapshotData {
@@ -13,9 +14,9 @@ pub struct SnapshotData {
     /// Where the guest stood.
     pub(crate) standing: Standing,
     /// Its frames, compiled ones and interpreted ones: where they lay, and what they were.
-    pub(crate) frames: [(usize, Box<[u64]>); 2],
+    pub(crate) frames: [(StackAddr, Box<[u64]>); 2],
     /// Where the results of the host function go that took it: in the bytes.
-    pub(crate) slots: usize,
+    pub(crate) slots: SlotsPtr,
     /// The signature of that function.
     pub(crate) ty: FuncType,
     /// Calls that listeners know of, as [`crate::listen`] keeps them.

@@ -1,14 +1,14 @@
 //! The state of all instances of a store at a moment.
 
+use super::segments::Dropped;
 use super::table::TableCapture;
 use crate::gc::timeline::HeapCapture;
 use crate::ids::InstanceId;
 use std::ptr::NonNull;
-use wardian_types::{DataIndex, ElemIndex, IndexVec};
+use wardian_types::IndexVec;
 use wardian_vm::memory::MemoryCapture;
 
-/// Memories, globals and tables of a store at a moment. What is made in the store later is not
-/// touched when this is brought back.
+/// Memories, globals and tables of a store at a moment. Restoring it does not touch instances that were made later.
 pub struct StateCapture {
     pub(crate) memories: Vec<MemoryCapture>,
     /// Two words for each mutable global, by address.
@@ -34,6 +34,3 @@ impl StateCapture {
         globals.copied().chain(tables).chain(heap)
     }
 }
-
-/// Which element and data segments an instance has dropped.
-pub(crate) type Dropped = (IndexVec<ElemIndex, bool>, IndexVec<DataIndex, bool>);

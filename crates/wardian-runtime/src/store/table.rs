@@ -10,8 +10,7 @@ use wardian_vm::table::TableElements;
 
 /// A table of a store. Its elements are references as guests hold them.
 pub struct TableData {
-    /// Its type.
-    pub ty: TableType,
+    ty: TableType,
     elements: TableElements,
     vm: NonNull<VmTable>,
     own: bool,
@@ -20,11 +19,11 @@ pub struct TableData {
 /// The elements of a table at a moment.
 pub struct TableCapture {
     len: usize,
-    /// Those parts that are not all null, by where they begin.
+    /// The parts that have an element other than null, and their first indices.
     parts: Vec<(usize, Box<[u64]>)>,
 }
 
-/// Elements of a part of a capture: a page of them.
+/// Elements in a part of a capture: those of a page.
 const PART: usize = 512;
 
 impl TableData {
@@ -50,6 +49,16 @@ impl TableData {
             (*vm).base = self.elements.base();
             (*vm).len = self.elements.len() as u64;
         }
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> TableType {
+        self.ty
+    }
+
+    /// Says that its minimum is another one: that of the table that it is made like.
+    pub(crate) fn set_type(&mut self, ty: TableType) {
+        self.ty = ty;
     }
 
     pub(crate) fn vm(&self) -> NonNull<VmTable> {
@@ -116,7 +125,7 @@ impl TableData {
         Ok(Some(before..wanted))
     }
 
-    /// Notes the elements.
+    /// Copies the elements.
     pub(crate) fn capture(&self) -> TableCapture {
         let parts = self.elements().chunks(PART).enumerate();
         let parts = parts.filter(|(_, part)| part.iter().any(|element| *element != 0));
@@ -124,7 +133,7 @@ impl TableData {
         TableCapture { len: self.len(), parts }
     }
 
-    /// Makes the elements those of another moment, when they may have been fewer or more.
+    /// Restores captured elements. The length becomes that of the capture.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use crate::ids::InstanceId;
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wardian_types::MemoryIndex;
+use wardian_types::{GuestAddr, MemoryIndex};
 use wardian_vm::park::Queued;
 
 /// What takes the checkpoints that somebody wants of a store with data of some type, whose address is passed, while its
@@ -81,7 +81,7 @@ impl Waits {
 pub struct Waiting {
     /// The memory, by its index in the instance of the guest.
     pub(crate) memory: MemoryIndex,
-    pub(crate) address: u64,
+    pub(crate) address: GuestAddr,
     pub(crate) queued: Queued,
 }
 
@@ -90,7 +90,7 @@ pub struct RestoredWait {
     pub(crate) instance: InstanceId,
     pub(crate) memory: MemoryIndex,
     /// The address in the memory.
-    pub address: u64,
+    pub address: GuestAddr,
     /// Bytes that it compares.
     pub(crate) size: u64,
     /// How long it still waits; none for ever.

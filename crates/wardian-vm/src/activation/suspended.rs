@@ -8,37 +8,37 @@
 //! These ranges, and the few words beside them, are all of a suspended guest.
 
 use super::{
-    INTERPRETED, OnDrop, Outcome, Root, activation, entry_sp, leave_interpreted, run, segment_args,
+    OnDrop, Outcome, Root, WasmSp, activation, entry_sp, leave_interpreted, run, segment_args,
     serial, set_activation,
 };
-use crate::addr::VmCtxPtr;
+use crate::addr::{SlotsPtr, StackAddr, VmCtxPtr};
 use crate::arch::{self, status};
 use crate::layout::StoreCtx;
+use std::ops::Range;
 
 /// A guest that was left while it was calling a host function or builtin. Its frames are still on the wasm
 /// stack, at and above `wasm_sp`, and in `slots`; everything past them is free.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspended {
-    /// With the bit that is set if the innermost frame is interpreted.
-    wasm_sp: usize,
-    outer_sp: usize,
-    entry_sp: usize,
+    wasm_sp: WasmSp,
+    outer_sp: WasmSp,
+    entry_sp: StackAddr,
     /// The innermost interpreted frame, if it is the innermost of all.
-    fp: usize,
+    fp: StackAddr,
     /// Where its interpreted frames lie.
-    slots: (usize, usize),
+    slots: (StackAddr, StackAddr),
     /// As [`StoreCtx::ended_args`].
-    args: usize,
+    args: SlotsPtr,
     root: Root,
 }
 
 /// Where a guest stands, within its entry: what a copy of its frames has to keep beside them.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    wasm_sp: usize,
-    fp: usize,
-    slots_end: usize,
-    args: usize,
+    wasm_sp: WasmSp,
+    fp: StackAddr,
+    slots_end: StackAddr,
+    args: SlotsPtr,
 }
 
 impl Suspended {
@@ -96,25 +96,25 @@ impl Suspended {
     pub unsafe fn placed(
         store: *const StoreCtx,
         ctx: VmCtxPtr,
-        fp: usize,
-        slots: std::ops::Range<usize>,
+        fp: StackAddr,
+        slots: Range<StackAddr>,
     ) -> Suspended {
         // SAFETY: the caller's promise.
         let entry_sp = unsafe { entry_sp(store, (*store).wasm_sp) };
         Suspended {
-            wasm_sp: entry_sp | INTERPRETED,
-            outer_sp: 0,
+            wasm_sp: WasmSp::interpreted(entry_sp),
+            outer_sp: WasmSp::NONE,
             entry_sp,
             fp,
             slots: (slots.start, slots.end),
-            args: 0,
+            args: SlotsPtr::NULL,
             root: Root { ctx, serial: 0 },
         }
     }
 
-    /// The innermost interpreted frame, if that is the innermost of all; else zero.
-    pub fn innermost(&self) -> usize {
-        if self.wasm_sp & INTERPRETED == 0 { 0 } else { self.fp }
+    /// The innermost interpreted frame, if that is the innermost of all.
+    pub fn innermost(&self) -> Option<StackAddr> {
+        self.wasm_sp.is_interpreted().then_some(self.fp).filter(|fp| !fp.is_null())
     }
 
     /// The number of the entry.
@@ -125,8 +125,8 @@ impl Suspended {
 
     /// The frames as bytes: compiled ones, from where the guest stands to where its entry began, and
     /// interpreted ones.
-    pub fn frames(&self) -> [std::ops::Range<usize>; 2] {
-        [self.wasm_sp & !INTERPRETED..self.entry_sp, self.slots.0..self.slots.1]
+    pub fn frames(&self) -> [Range<StackAddr>; 2] {
+        [self.wasm_sp.sp()..self.entry_sp, self.slots.0..self.slots.1]
     }
 
     /// Where the guest stands.
@@ -137,7 +137,7 @@ impl Suspended {
     /// The same entry, its frames cut back or extended to those of another moment.
     pub fn moved_to(self, standing: Standing) -> Suspended {
         let Standing { wasm_sp, fp, slots_end, args } = standing;
-        debug_assert!(wasm_sp & !INTERPRETED <= self.entry_sp && self.slots.0 <= slots_end);
+        debug_assert!(wasm_sp.sp() <= self.entry_sp && self.slots.0 <= slots_end);
         Suspended { wasm_sp, fp, slots: (self.slots.0, slots_end), args, ..self }
     }
 
@@ -208,7 +208,7 @@ impl Suspended {
         unsafe {
             let outer_args = (*store).args;
             let outer_entry = (*store).entry_sp;
-            (*store).args = args as usize;
+            (*store).args = SlotsPtr::of(args);
             (*store).entry_sp = self.entry_sp;
             let outcome = run(store, self.outer_sp, self.root, |store| {
                 (*store).wasm_sp = self.wasm_sp;
@@ -237,7 +237,7 @@ impl Suspended {
             (*store).interp_fp = self.fp;
             (*store).interp_sp = self.slots.1;
             activation.args.set((*store).args);
-            if self.args != 0 {
+            if !self.args.is_null() {
                 (*store).args = self.args;
             }
         }

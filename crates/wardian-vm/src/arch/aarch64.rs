@@ -14,7 +14,7 @@
 //! See `x86_64.rs` for the why; the verbs are the same. `x19 = store` and `x0 = status` leave.
 
 use super::status;
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -47,7 +47,7 @@ pub(crate) unsafe fn enter(
     code: CodeAddr,
     args: *mut u64,
     trampoline: CodeAddr,
-    sp: usize,
+    sp: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
     unsafe { enter_naked(store, ctx, code, args, trampoline, sp) }
@@ -79,7 +79,7 @@ unsafe extern "C" fn enter_naked(
     _code: CodeAddr,
     _args: *mut u64,
     _trampoline: CodeAddr,
-    _sp: usize,
+    _sp: StackAddr,
 ) -> u64 {
     naked_asm!(
         save!(),
@@ -145,7 +145,7 @@ pub(crate) unsafe fn enter_segment(
     code: CodeAddr,
     args: *mut u64,
     trampoline: CodeAddr,
-    sp: usize,
+    sp: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
     unsafe { enter_segment_naked(store, ctx, code, args, trampoline, sp) }
@@ -158,7 +158,7 @@ unsafe extern "C" fn enter_segment_naked(
     _code: CodeAddr,
     _args: *mut u64,
     _trampoline: CodeAddr,
-    _sp: usize,
+    _sp: StackAddr,
 ) -> u64 {
     naked_asm!(
         save!(),

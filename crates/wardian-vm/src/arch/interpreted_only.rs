@@ -30,9 +30,9 @@
 //! that lead to the frames are those that the executor wrote before the first of the handlers came.
 
 use super::ReturnAddress;
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::callee_saved::CalleeSaved;
-use crate::layout::{Builtin, StoreCtx};
+use crate::layout::{Builtin, StoreCtx, WasmSp};
 use wardian_types::ValType;
 
 /// Whether guests can be compiled for this processor.
@@ -59,7 +59,7 @@ pub(crate) unsafe fn enter(
     _code: CodeAddr,
     _args: *mut u64,
     _trampoline: CodeAddr,
-    _sp: usize,
+    _sp: StackAddr,
 ) -> u64 {
     no_code()
 }
@@ -73,7 +73,7 @@ pub(crate) unsafe fn enter_segment(
     _code: CodeAddr,
     _args: *mut u64,
     _trampoline: CodeAddr,
-    _sp: usize,
+    _sp: StackAddr,
 ) -> u64 {
     no_code()
 }
@@ -90,12 +90,12 @@ pub(crate) unsafe fn resume(_store: *mut StoreCtx) -> u64 {
 /// None: ends the process.
 pub(crate) unsafe fn write_landing(
     _store: *mut StoreCtx,
-    _sp: usize,
-    _fp: usize,
+    _sp: StackAddr,
+    _fp: StackAddr,
     _pc: CodeAddr,
     _payload: u64,
     _kept: &CalleeSaved,
-) -> usize {
+) -> WasmSp {
     no_code()
 }
 
@@ -105,7 +105,7 @@ pub(crate) const CALLEE_SAVED: [u8; 0] = [];
 /// # Safety
 ///
 /// None.
-pub(crate) unsafe fn saved_by_stub(_wasm_sp: usize) -> CalleeSaved {
+pub(crate) unsafe fn saved_by_stub(_stands: WasmSp) -> CalleeSaved {
     []
 }
 
@@ -157,7 +157,11 @@ pub(crate) fn entry_offset(_index: u32) -> usize {
     0
 }
 
-pub(crate) fn return_address(_offset: usize, _sp: usize, _link: CodeAddr) -> Option<ReturnAddress> {
+pub(crate) fn return_address(
+    _offset: usize,
+    _sp: StackAddr,
+    _link: CodeAddr,
+) -> Option<ReturnAddress> {
     None
 }
 
@@ -181,12 +185,12 @@ impl Registers<'_> {
         CodeAddr::NULL
     }
 
-    pub(crate) fn sp(&self) -> usize {
-        0
+    pub(crate) fn sp(&self) -> StackAddr {
+        StackAddr::NULL
     }
 
-    pub(crate) fn fp(&self) -> usize {
-        0
+    pub(crate) fn fp(&self) -> StackAddr {
+        StackAddr::NULL
     }
 
     pub(crate) fn link(&self) -> CodeAddr {

@@ -55,14 +55,14 @@ pub(crate) use interpreted_only::*;
 ))]
 pub(crate) use x86_64::*;
 
-use crate::addr::CodeAddr;
+use crate::addr::{CodeAddr, StackAddr};
 
 /// Where the return address is of a function that has no frame yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReturnAddress {
     /// In this word of the stack.
     #[allow(dead_code, reason = "for processors with compiled code")]
-    At(usize),
+    At(StackAddr),
     /// It is this one.
     #[allow(dead_code, reason = "for processors with a link register")]
     Is(CodeAddr),

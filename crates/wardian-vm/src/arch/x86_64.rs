@@ -27,9 +27,9 @@
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
 
 use super::ReturnAddress;
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::callee_saved::CalleeSaved;
-use crate::layout::{Builtin, StoreCtx};
+use crate::layout::{Builtin, StoreCtx, WasmSp};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
@@ -144,7 +144,7 @@ pub(crate) unsafe fn enter(
     code: CodeAddr,
     args: *mut u64,
     trampoline: CodeAddr,
-    sp: usize,
+    sp: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
     unsafe { enter_naked(store, ctx, code, args, trampoline, sp) }
@@ -157,7 +157,7 @@ unsafe extern "C" fn enter_naked(
     _code: CodeAddr,
     _args: *mut u64,
     _trampoline: CodeAddr,
-    _sp: usize,
+    _sp: StackAddr,
 ) -> u64 {
     naked_asm!(
         keep_host!(),
@@ -219,14 +219,14 @@ const STUB: usize = RECORD + 16;
 /// See [`crate::callee_saved`]: `rbx`, `r12` to `r15`. A stub saves them in descending order of addresses.
 pub(crate) const CALLEE_SAVED: [u8; 5] = [3, 12, 13, 14, 15];
 
-/// The values of [`CALLEE_SAVED`] that a stub has saved when the guest stands at `wasm_sp`.
+/// The values of [`CALLEE_SAVED`] that a stub has saved when the guest stands there.
 ///
 /// # Safety
 ///
 /// A guest stands there, left by a stub that saves them: any but those that notify listeners.
-pub(crate) unsafe fn saved_by_stub(wasm_sp: usize) -> CalleeSaved {
+pub(crate) unsafe fn saved_by_stub(stands: WasmSp) -> CalleeSaved {
     // SAFETY: the caller's promise.
-    std::array::from_fn(|i| unsafe { *((wasm_sp + RECORD) as *const usize).sub(i + 1) })
+    std::array::from_fn(|i| unsafe { *stands.sp().above(RECORD).as_ptr::<usize>().sub(i + 1) })
 }
 
 /// Writes the frame of a stub right below `sp`: [`resume`] leaves it to `pc`, with this stack pointer, the
@@ -238,24 +238,24 @@ pub(crate) unsafe fn saved_by_stub(wasm_sp: usize) -> CalleeSaved {
 /// The stack below `sp` is free and can be written.
 pub(crate) unsafe fn write_landing(
     _store: *mut StoreCtx,
-    sp: usize,
-    fp: usize,
+    sp: StackAddr,
+    fp: StackAddr,
     pc: CodeAddr,
     payload: u64,
     kept: &CalleeSaved,
-) -> usize {
+) -> WasmSp {
     const AT: usize = RECORD / size_of::<usize>();
-    let start = sp - STUB;
+    let start = sp.below(STUB);
     let mut frame = [0; STUB / size_of::<usize>()];
     frame[0] = payload as usize;
     for (i, value) in kept.iter().enumerate() {
         frame[AT - 1 - i] = *value;
     }
-    frame[AT] = fp;
+    frame[AT] = fp.as_usize();
     frame[AT + 1] = pc.as_usize();
     // SAFETY: the caller's promise.
-    unsafe { (start as *mut [usize; STUB / size_of::<usize>()]).write(frame) };
-    start
+    unsafe { start.as_ptr::<[usize; STUB / size_of::<usize>()]>().write(frame) };
+    WasmSp::compiled(start)
 }
 
 /// In: `rbx` = store, `rax` = status. Drops the wasm frames and returns from `enter`.
@@ -476,12 +476,12 @@ impl<'a> Registers<'a> {
         CodeAddr::from_usize(self.get(libc::REG_RIP))
     }
 
-    pub(crate) fn sp(&self) -> usize {
-        self.get(libc::REG_RSP)
+    pub(crate) fn sp(&self) -> StackAddr {
+        StackAddr::from_usize(self.get(libc::REG_RSP))
     }
 
-    pub(crate) fn fp(&self) -> usize {
-        self.get(libc::REG_RBP)
+    pub(crate) fn fp(&self) -> StackAddr {
+        StackAddr::from_usize(self.get(libc::REG_RBP))
     }
 
     /// The link register, which this processor does not have.
@@ -492,7 +492,7 @@ impl<'a> Registers<'a> {
     /// Whether the thread was on its alternate stack for signals: in another handler.
     pub(crate) fn on_signal_stack(&self) -> bool {
         let stack = &self.0.uc_stack;
-        self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
+        self.sp().bytes_from(StackAddr::of(stack.ss_sp)) < stack.ss_size
     }
 
     /// The return address of the function that was interrupted, if the frame pointer is its caller's because
@@ -514,11 +514,11 @@ impl<'a> Registers<'a> {
             let slot = if is(pc, &[0xc3]) || is(pc, &[0x55, 0x48, 0x89, 0xe5]) {
                 sp
             } else if is(pc, &[0x48, 0x89, 0xe5]) && is(pc.before(), &[0x55]) {
-                sp + 8
+                sp.above(8)
             } else {
                 return None;
             };
-            Some(*(slot as *const CodeAddr))
+            Some(*slot.as_ptr())
         }
     }
 
@@ -537,10 +537,14 @@ const PROLOGUE: usize = 4;
 
 /// A function's return address if `offset` bytes of it have run and it has not yet set up its frame: then the
 /// frame pointer is still its caller's.
-pub(crate) fn return_address(offset: usize, sp: usize, _link: CodeAddr) -> Option<ReturnAddress> {
+pub(crate) fn return_address(
+    offset: usize,
+    sp: StackAddr,
+    _link: CodeAddr,
+) -> Option<ReturnAddress> {
     match offset {
         0 => Some(ReturnAddress::At(sp)),
-        1..PROLOGUE => Some(ReturnAddress::At(sp + 8)),
+        1..PROLOGUE => Some(ReturnAddress::At(sp.above(8))),
         _ => None,
     }
 }

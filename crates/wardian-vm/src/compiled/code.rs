@@ -7,6 +7,8 @@ use super::frames::{CapturedFrame, FrameTable, FrameTables};
 use super::handlers::{Call, CallHandlers, InstanceAt, Scope};
 use super::inlined::Inlined;
 use super::maps::{StackMap, StackMaps};
+use super::source_loc::SourceLoc;
+use super::{CompiledIndex, TextOffset};
 use crate::unwind::Saved;
 use std::ops::Range;
 use wardian_types::{CodeOffset, DefinedFuncIndex, IndexVec, TrapCode};
@@ -15,7 +17,7 @@ use wardian_types::{CodeOffset, DefinedFuncIndex, IndexVec, TrapCode};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trap {
     /// Where it is.
-    pub offset: u32,
+    pub offset: TextOffset,
     /// Why: the number of a [`TrapCode`].
     pub code: u8,
 }
@@ -24,10 +26,9 @@ pub struct Trap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
     /// Where its code begins; it reaches to the next location.
-    pub offset: u32,
-    /// Offset of the operator from the start of the code section's contents; `u32::MAX` if the
-    /// code belongs to none. In the body of another function ([`Inlined`]) it is greater than any such offset.
-    pub wasm: u32,
+    pub offset: TextOffset,
+    /// The operator.
+    pub operator: SourceLoc,
 }
 
 /// The code of one function.
@@ -63,45 +64,23 @@ impl CompiledFunction {
     pub const LEAST_ALIGN: u32 = 16;
 
     /// The reason of a trap at this offset.
-    pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
+    pub fn trap_at(&self, offset: TextOffset) -> Option<TrapCode> {
         let i = self.traps.binary_search_by_key(&offset, |t| t.offset).ok()?;
         TrapCode::from_u8(self.traps[i].code)
     }
 
-    /// The operator of a location, as offset in the code section, also where it is one of a body that is in this
-    /// function; `u32::MAX` if there is none.
-    pub fn innermost(&self, location: Location) -> u32 {
-        let inlined = self.inlined.iter().find_map(|body| body.offset(location.wasm));
-        inlined.unwrap_or(location.wasm)
+    /// The operator of a location, also where it is one of a body that is in this function.
+    pub fn innermost(&self, location: Location) -> Option<CodeOffset> {
+        let inlined = self.inlined.iter().find_map(|body| body.offset(location.operator));
+        inlined.or_else(|| location.operator.own_offset())
     }
 
-    /// The operator, as offset in the code section, whose code is at this offset. For a return
-    /// address ask for the byte before it.
-    pub fn location(&self, offset: u32) -> Option<u32> {
+    /// The operator whose code is at this offset. For a return address ask for the byte before it.
+    pub fn location(&self, offset: TextOffset) -> Option<CodeOffset> {
         let i = self.locations.partition_point(|l| l.offset <= offset).checked_sub(1)?;
-        let wasm = Some(self.locations[i].wasm).filter(|w| *w != u32::MAX)?;
-        let body = self.inlined.iter().find(|body| body.offset(wasm).is_some());
-        Some(body.map_or(wasm, |body| body.site))
-    }
-}
-
-wardian_types::index_types! {
-    /// A place in a text of machine code: bytes from where it begins.
-    pub struct TextOffset;
-
-    /// A function of compiled code: which one it is there. Code may have only some of a module's functions.
-    pub struct CompiledIndex;
-}
-
-impl CompiledIndex {
-    /// The function in code that has all functions of its module.
-    pub const fn of_whole(defined: DefinedFuncIndex) -> CompiledIndex {
-        CompiledIndex(defined.as_u32())
-    }
-
-    /// The module's function, of code that has all functions of its module.
-    pub const fn in_whole(self) -> DefinedFuncIndex {
-        DefinedFuncIndex::from_u32(self.0)
+        let operator = self.locations[i].operator;
+        let body = self.inlined.iter().find(|body| body.offset(operator).is_some());
+        body.map_or_else(|| operator.own_offset(), |body| Some(body.site))
     }
 }
 
@@ -160,29 +139,30 @@ impl CompiledCode {
             code.text.resize(start, 0);
             code.text.extend_from_slice(&f.text);
             let end = u32::try_from(code.text.len()).map_err(|_| CompileError::TooLarge)?;
-            let start = start as u32;
-            code.functions.push([start, end]);
+            let start = TextOffset(start as u32);
+            code.functions.push([start.0, end]);
             code.saved.push(f.saved.0);
             for trap in &f.traps {
-                code.trap_offsets.push(start + trap.offset);
+                code.trap_offsets.push(trap.offset.within(start).0);
                 code.trap_codes.push(trap.code);
             }
             // Code before a function's first operator belongs to none, not to the function before.
-            if f.locations.first().is_some_and(|l| l.offset > 0) && start > 0 {
-                code.location_offsets.push(start);
-                code.location_wasm.push(u32::MAX);
+            let begins_later = f.locations.first().is_some_and(|l| l.offset > TextOffset::FIRST);
+            if begins_later && start > TextOffset::FIRST {
+                code.location_offsets.push(start.0);
+                code.location_wasm.push(SourceLoc::NONE.as_u32());
             }
             for location in &f.locations {
-                code.location_offsets.push(start + location.offset);
-                code.location_wasm.push(location.wasm);
+                code.location_offsets.push(location.offset.within(start).0);
+                code.location_wasm.push(location.operator.as_u32());
             }
             f.maps.iter().for_each(|map| code.maps.push(map, start));
             code.frames.push(&f.frames, position);
             code.push_inlined(&f.inlined, position);
             let base = code.scopes.len() as u32;
             for call in &f.calls {
-                code.call_offsets.push(start + call.offset);
-                let (entry, scope) = (start + call.entry, base + call.scope);
+                code.call_offsets.push(call.offset.within(start).0);
+                let (entry, scope) = (call.entry.within(start).0, base + call.scope);
                 let instance = call.instance.to_word();
                 code.call_frames.push([call.frame_size, instance, entry, scope, base]);
             }
@@ -257,20 +237,21 @@ impl CompiledCode {
             let start = offsets.partition_point(|o| *o < range.start);
             start..start.max(offsets.partition_point(|o| *o < range.end))
         };
+        let own = |offset: u32| TextOffset(offset - range.start);
         let traps = within(&self.trap_offsets)
-            .map(|i| Trap { offset: self.trap_offsets[i] - range.start, code: self.trap_codes[i] });
+            .map(|i| Trap { offset: own(self.trap_offsets[i]), code: self.trap_codes[i] });
         let locations = within(&self.location_offsets).map(|i| Location {
-            offset: self.location_offsets[i] - range.start,
-            wasm: self.location_wasm[i],
+            offset: own(self.location_offsets[i]),
+            operator: SourceLoc::from_u32(self.location_wasm[i]),
         });
         let calls = within(&self.call_offsets).map(|i| {
             let [frame_size, instance, entry, scope, base] = self.call_frames[i];
             Call {
-                offset: self.call_offsets[i] - range.start,
+                offset: own(self.call_offsets[i]),
                 frame_size,
                 instance: InstanceAt::from_word(instance),
                 scope: scope - base,
-                entry: entry - range.start,
+                entry: own(entry),
             }
         });
         Some(CompiledFunction {
@@ -282,7 +263,7 @@ impl CompiledCode {
             traps: traps.collect(),
             locations: locations.collect(),
             saved: Saved(self.saved.get(at).copied().unwrap_or_default()),
-            maps: self.maps.extract(range),
+            maps: self.maps.extract(TextOffset(start)..TextOffset(end)),
             frames: FrameTable::from_words(self.frames.of(at)),
             inlined: self.inlined_in(at).iter().copied().map(Inlined::from_words).collect(),
         })
@@ -291,7 +272,7 @@ impl CompiledCode {
     /// Where a function has references to objects while it waits in the call that returns to this offset in
     /// the text; none if it has none. Bytes from the stack pointer at the call to the frame pointer, then the
     /// references, counted from the stack pointer; four bytes each.
-    pub fn references_at(&self, TextOffset(offset): TextOffset) -> Option<(u32, &[u32])> {
+    pub fn references_at(&self, offset: TextOffset) -> Option<(u32, &[u32])> {
         self.maps.at(offset).map(|found| (found.frame, found.slots))
     }
 
@@ -364,9 +345,9 @@ impl CompiledCode {
     /// a return address ask for the byte before it. None in prologues.
     pub fn location(&self, offset: TextOffset) -> Option<CodeOffset> {
         let function = self.find(offset)?;
-        let wasm = self.place(offset)?;
-        let site = self.inlined_at_place(function, wasm).map_or(wasm, |body| body.site);
-        Some(CodeOffset::from_u32(site))
+        let operator = self.operator_at(offset)?;
+        let body = self.inlined_body(function, operator);
+        body.map_or_else(|| operator.own_offset(), |body| Some(body.site))
     }
 
     /// Where that is in another function whose body is here, if the code is of one: the function
@@ -374,20 +355,21 @@ impl CompiledCode {
     /// [`CompiledCode::location`] is where that would have been called.
     pub fn inlined_at(&self, offset: TextOffset) -> Option<(DefinedFuncIndex, CodeOffset)> {
         let function = self.find(offset)?;
-        let wasm = self.place(offset)?;
-        let body = self.inlined_at_place(function, wasm)?;
-        Some((body.defined, CodeOffset::from_u32(body.offset(wasm)?)))
+        let operator = self.operator_at(offset)?;
+        let body = self.inlined_body(function, operator)?;
+        Some((body.defined, body.offset(operator)?))
     }
 
-    fn place(&self, TextOffset(offset): TextOffset) -> Option<u32> {
+    fn operator_at(&self, TextOffset(offset): TextOffset) -> Option<SourceLoc> {
         let i = self.location_offsets.partition_point(|o| *o <= offset).checked_sub(1)?;
-        Some(self.location_wasm[i]).filter(|w| *w != u32::MAX)
+        Some(SourceLoc::from_u32(self.location_wasm[i])).filter(|found| *found != SourceLoc::NONE)
     }
 
-    fn inlined_at_place(&self, function: CompiledIndex, wasm: u32) -> Option<Inlined> {
+    /// The body of another function in this one that has the operator.
+    fn inlined_body(&self, function: CompiledIndex, operator: SourceLoc) -> Option<Inlined> {
         let bodies = self.inlined_in(function);
-        let at = bodies.partition_point(|body| body[0] <= wasm).checked_sub(1)?;
-        Some(Inlined::from_words(bodies[at])).filter(|body| body.offset(wasm).is_some())
+        let at = bodies.partition_point(|body| body[0] <= operator.as_u32()).checked_sub(1)?;
+        Some(Inlined::from_words(bodies[at])).filter(|body| body.offset(operator).is_some())
     }
 
     /// The bodies of others that a function has.
@@ -412,7 +394,7 @@ impl CompiledCode {
     /// optimiser, an operator nearby in the same function: the last one before, else the first after.
     pub fn location_near(&self, offset: TextOffset) -> Option<CodeOffset> {
         let [start, end] = self.functions[self.find(offset)?];
-        let is_known = |i: &usize| self.location_wasm[*i] != u32::MAX;
+        let is_known = |i: &usize| self.location_wasm[*i] != SourceLoc::NONE.as_u32();
         let after = self.location_offsets.partition_point(|o| *o <= offset.0);
         let mut before = (0..after).rev().take_while(|i| self.location_offsets[*i] >= start);
         let mut after =

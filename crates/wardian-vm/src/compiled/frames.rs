@@ -13,7 +13,7 @@
 //! A point is a call that has not returned, or an operator before which the function asks whether somebody wants a
 //! checkpoint. A bit for each cell says whether its local is live there. What is live was stored before.
 
-use super::code::CompiledIndex;
+use super::CompiledIndex;
 use std::ops::Range;
 use wardian_types::{CodeOffset, IndexVec, LocalIndex};
 
@@ -38,8 +38,8 @@ wardian_types::index_types! {
 /// A point of a function.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FramePoint {
-    /// The offset of the operator in the code section.
-    pub offset: u32,
+    /// The operator.
+    pub offset: CodeOffset,
     /// Whether it is the next to be executed, rather than a call that has not returned.
     pub before: bool,
     /// The cells that are live, in ascending order.
@@ -72,7 +72,7 @@ impl FrameTable {
                 caught.push(point.caught.len() as u32);
                 caught.extend(&point.caught);
             }
-            words.extend([point.offset, list << 1 | u32::from(point.before)]);
+            words.extend([point.offset.as_u32(), list << 1 | u32::from(point.before)]);
             let set = words.len();
             words.resize(set + bits, 0);
             point
@@ -94,7 +94,7 @@ impl FrameTable {
             cells: view.cells().collect(),
             points: points
                 .map(|point| FramePoint {
-                    offset: point.offset.as_u32(),
+                    offset: point.offset,
                     before: point.before,
                     live: point.live().collect(),
                     caught: point.caught.to_vec(),
@@ -272,7 +272,7 @@ mod tests {
 
     fn table() -> FrameTable {
         let point = |offset, before, live: &[u32], caught: &[u32]| FramePoint {
-            offset,
+            offset: CodeOffset::from_u32(offset),
             before,
             live: live.iter().copied().map(CellIndex::from_u32).collect(),
             caught: caught.to_vec(),

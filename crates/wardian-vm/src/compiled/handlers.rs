@@ -1,13 +1,14 @@
 //! Handlers of exceptions, as the tables beside the code have them.
 
-use super::code::{CompiledCode, TextOffset};
+use super::TextOffset;
+use super::code::CompiledCode;
 use wardian_types::TagIndex;
 
 /// A call with handlers of exceptions around it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Where it returns to.
-    pub offset: u32,
+    pub offset: TextOffset,
     /// How far the stack pointer is below the frame pointer at the call.
     pub frame_size: u32,
     /// Where the address of its instance is at the call.
@@ -15,7 +16,7 @@ pub struct Call {
     /// The block that it is in: a position among the function's [`Scope`]s.
     pub scope: u32,
     /// Where an exception enters.
-    pub entry: u32,
+    pub entry: TextOffset,
 }
 
 /// Where a function has the address of its instance at a call.

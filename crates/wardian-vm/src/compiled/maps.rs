@@ -1,12 +1,13 @@
 //! Where compiled functions have references to objects, for the collector: by the return addresses of calls.
 
+use super::TextOffset;
 use std::ops::Range;
 
 /// Where a function has references to objects while it waits in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackMap {
     /// The return address of the call.
-    pub offset: u32,
+    pub offset: TextOffset,
     /// Bytes from the stack pointer at the call to the frame pointer.
     pub frame: u32,
     /// Where the references are, counted from the stack pointer; four bytes each.
@@ -34,8 +35,8 @@ pub(crate) struct StackMaps {
 
 impl StackMaps {
     /// Adds the next one, of a function that begins at `start`.
-    pub(crate) fn push(&mut self, map: &StackMap, start: u32) {
-        self.offsets.push(start + map.offset);
+    pub(crate) fn push(&mut self, map: &StackMap, start: TextOffset) {
+        self.offsets.push(map.offset.within(start).as_u32());
         self.frames.push(map.frame);
         self.slots.extend(&map.slots);
         self.ends.push(self.slots.len() as u32);
@@ -47,18 +48,20 @@ impl StackMaps {
         References { frame: self.frames[i], slots }
     }
 
-    pub(crate) fn at(&self, offset: u32) -> Option<References<'_>> {
-        self.offsets.binary_search(&offset).ok().map(|i| self.get(i))
+    pub(crate) fn at(&self, offset: TextOffset) -> Option<References<'_>> {
+        self.offsets.binary_search(&offset.as_u32()).ok().map(|i| self.get(i))
     }
 
     /// Those of the function in this range.
-    pub(crate) fn extract(&self, range: Range<u32>) -> Vec<StackMap> {
-        let start = self.offsets.partition_point(|o| *o < range.start);
+    pub(crate) fn extract(&self, range: Range<TextOffset>) -> Vec<StackMap> {
+        let Range { start: first, end: last } = range;
+        let start = self.offsets.partition_point(|o| *o < first.as_u32());
         // The last instruction may be a call, so that the return address is the function's end.
-        let end = self.offsets.partition_point(|o| *o <= range.end);
+        let end = self.offsets.partition_point(|o| *o <= last.as_u32());
         let map = |i| {
             let References { frame, slots } = self.get(i);
-            StackMap { offset: self.offsets[i] - range.start, frame, slots: slots.to_vec() }
+            let offset = TextOffset::from_u32(self.offsets[i] - first.as_u32());
+            StackMap { offset, frame, slots: slots.to_vec() }
         };
         (start..end.max(start)).map(map).collect()
     }
@@ -94,20 +97,26 @@ impl StackMaps {
 #[cfg(test)]
 mod tests {
     use super::{References, StackMap, StackMaps};
+    use crate::compiled::TextOffset;
 
     #[test]
     fn maps_are_found_by_return_address() {
-        let map = |offset, slots: &[u32]| StackMap { offset, frame: 32, slots: slots.to_vec() };
+        let at = TextOffset::from_u32;
+        let map = |offset, slots: &[u32]| StackMap {
+            offset: at(offset),
+            frame: 32,
+            slots: slots.to_vec(),
+        };
         let mut maps = StackMaps::default();
-        maps.push(&map(4, &[8, 12]), 0);
-        maps.push(&map(20, &[]), 0);
-        maps.push(&map(4, &[16]), 32);
-        assert_eq!(maps.at(4), Some(References { frame: 32, slots: &[8, 12] }));
-        assert_eq!(maps.at(20), Some(References { frame: 32, slots: &[] }));
-        assert_eq!(maps.at(36), Some(References { frame: 32, slots: &[16] }));
-        assert_eq!(maps.at(32), None);
-        assert_eq!(maps.extract(0..20), [map(4, &[8, 12]), map(20, &[])]);
-        assert_eq!(maps.extract(32..40), [map(4, &[16])]);
+        maps.push(&map(4, &[8, 12]), at(0));
+        maps.push(&map(20, &[]), at(0));
+        maps.push(&map(4, &[16]), at(32));
+        assert_eq!(maps.at(at(4)), Some(References { frame: 32, slots: &[8, 12] }));
+        assert_eq!(maps.at(at(20)), Some(References { frame: 32, slots: &[] }));
+        assert_eq!(maps.at(at(36)), Some(References { frame: 32, slots: &[16] }));
+        assert_eq!(maps.at(at(32)), None);
+        assert_eq!(maps.extract(at(0)..at(20)), [map(4, &[8, 12]), map(20, &[])]);
+        assert_eq!(maps.extract(at(32)..at(40)), [map(4, &[16])]);
         assert!(maps.is_sound());
         let [mut offsets, frames, ends, slots] = maps.columns().map(<[u32]>::to_vec);
         assert!(

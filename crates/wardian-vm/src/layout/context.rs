@@ -1,7 +1,16 @@
-//! What every context of an instance begins with.
+//! What contexts say: of a store, and what every context of an instance begins with.
 
 use super::{StoreCtx, instance};
-use crate::addr::VmCtxPtr;
+use crate::addr::{DataAddr, StackAddr, VmCtxPtr};
+
+impl StoreCtx {
+    /// Whether an address is in the stack's guard pages.
+    #[inline]
+    pub fn in_guard(&self, address: DataAddr) -> bool {
+        let address = StackAddr::from_usize(address.as_usize());
+        (self.guard_start..self.guard_end).contains(&address)
+    }
+}
 
 impl VmCtxPtr {
     /// The context of the store of an instance.

@@ -122,11 +122,12 @@ pub(crate) fn barriers() -> Result<String, String> {
 }
 
 /// The object in which an address lies; an empty one if there is none, or if it is the program.
-pub(crate) fn object_at(address: usize) -> Object {
+pub(crate) fn object_at(address: crate::addr::CodeAddr) -> Object {
     // SAFETY: a record of pointers may be zero; the system fills it, with names that stay.
     let path = unsafe {
         let mut info: libc::Dl_info = std::mem::zeroed();
-        if libc::dladdr(address as *const _, &mut info) == 0 || info.dli_fname.is_null() {
+        if libc::dladdr(address.as_usize() as *const _, &mut info) == 0 || info.dli_fname.is_null()
+        {
             return Object::default();
         }
         std::path::PathBuf::from(OsStr::from_bytes(CStr::from_ptr(info.dli_fname).to_bytes()))

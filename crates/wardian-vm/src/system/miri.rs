@@ -255,6 +255,6 @@ pub(crate) fn barriers() -> Result<String, String> {
 }
 
 /// There are no objects.
-pub(crate) fn object_at(_: usize) -> Object {
+pub(crate) fn object_at(_: crate::addr::CodeAddr) -> Object {
     Object::default()
 }

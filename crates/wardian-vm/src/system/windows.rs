@@ -328,14 +328,14 @@ pub(crate) fn barriers() -> Result<String, String> {
 }
 
 /// The object in which an address lies; an empty one if there is none, or if it is the program.
-pub(crate) fn object_at(address: usize) -> Object {
+pub(crate) fn object_at(address: crate::addr::CodeAddr) -> Object {
     let flags =
         GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
     let mut name = vec![0_u16; 32 << 10];
     // SAFETY: with these flags the second argument is any address. The name's buffer is as long as is said.
     let length = unsafe {
         let mut module = ptr::null_mut();
-        if GetModuleHandleExW(flags, address as *const u16, &mut module) == 0 {
+        if GetModuleHandleExW(flags, address.as_usize() as *const u16, &mut module) == 0 {
             return Object::default();
         }
         GetModuleFileNameW(module, name.as_mut_ptr(), name.len() as u32)

@@ -1,4 +1,4 @@
-//! What one file of the cache holds.
+//! The files of the cache: their names and contents.
 
 use crate::cache::CodeKey;
 use std::time::SystemTime;

@@ -124,11 +124,11 @@ impl Resumed {
         });
         let wait = call.as_ref().and_then(|call| call.wait.as_ref());
         let wait = wait.map(|wait| PendingWait {
-            address: wait.address,
+            address: wait.address.as_u64(),
             place: wait.place,
             time_left: wait.left,
         });
-        let instances = store.0.inner.instances.indices();
+        let instances = store.0.inner.instances().indices();
         let instances = instances.map(|index| Instance { store: id, index }).collect();
         Resumed { store: id, instances, pending, wait, call }
     }

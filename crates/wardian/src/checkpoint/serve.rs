@@ -57,7 +57,7 @@ impl<T: 'static> Caller<'_, T> {
         let inner = self.inner_mut();
         // Also the destructor of another future may do this.
         if call.serial() != 0 && !inner.is_idle() && inner.is_innermost(call.serial()) {
-            inner.suspension.set_repeatable(on.then_some(call));
+            inner.set_repeatable(on.then_some(call));
         }
     }
 
@@ -102,8 +102,8 @@ fn attach_to_all(
     factory: &dyn FunctionListenerFactory,
 ) -> Result<Attachment> {
     // All are chosen before any is attached: a factory may panic.
-    let chosen = store.instances.enumerated();
-    let chosen = chosen.map(|(at, instance)| (at, choose(&instance.module, factory)));
+    let chosen = store.instances().enumerated();
+    let chosen = chosen.map(|(at, instance)| (at, choose(instance.module(), factory)));
     let chosen: Vec<_> = chosen.collect();
     let state = AttachmentState::lasting();
     for (index, chosen) in &chosen {

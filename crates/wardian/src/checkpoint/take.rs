@@ -204,7 +204,7 @@ fn plan<'o, T: 'static>(
     let modules = modules.collect();
     let memories = captured.memories.iter();
     let marks = memories.map(|memory| match options.for_children {
-        true => store.inner.memories[*memory].mark(),
+        true => store.inner.memory_mut(*memory).mark(),
         false => None,
     });
     let marks = marks.collect();
@@ -241,7 +241,7 @@ impl Plan<'_> {
 /// The bytes of the memory at a position in the state: the shared ones come last.
 fn contents_of<'a>(store: &'a StoreInner, captured: &'a Captured, number: usize) -> Bytes<'a> {
     match captured.memories.get(number) {
-        Some(own) => Bytes::Own(store.memories[*own].bytes()),
+        Some(own) => Bytes::Own(store.memory(*own).bytes()),
         None => {
             let shared = &captured.shared_memories[number - captured.memories.len()];
             Bytes::Shared(shared, captured.state.memories[number].len as usize)
@@ -262,10 +262,10 @@ fn pack_memory<'a>(
     let parent = parent.and_then(|p| p.memory(memory.item, memory.len, &module));
     // Without a mark of this moment nothing is known of what was written last.
     let marked = parent.filter(|_| plan.mark(number).is_some());
-    let own = plan.captured.memories.get(number).map(|own| &store.memories[*own]);
+    let own = plan.captured.memories.get(number).map(|own| store.memory(*own));
     let contents = Contents {
         bytes: contents_of(store, &plan.captured, number),
-        base: Base::of(&store.instances[memory.item.instance()].module.decoded, memory.item),
+        base: Base::of(&store.instance(memory.item.instance()).module().decoded, memory.item),
         parent: parent.map(|parent| &parent.chunks),
         unchanged: marked.zip(own).and_then(|(parent, data)| unchanged_since(data, parent)),
         compress: plan.options.compress && !plan.options.mappable,

@@ -78,8 +78,8 @@ impl InternalModuleMut<'_> {
     ///
     /// There is no such memory, or it is shared: then see [`super::MemoryView::shared`].
     pub fn memory_mut(&mut self, index: u32) -> Result<&mut [u8]> {
-        match self.store.instances[self.instance].memories.get(MemoryIndex::from_u32(index)) {
-            Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own].bytes_mut()),
+        match self.store.instance(self.instance).memories().get(MemoryIndex::from_u32(index)) {
+            Some(MemoryRef::Own(own)) => Ok(self.store.memory_mut(*own).bytes_mut()),
             Some(MemoryRef::Shared(_)) => Err(Error::usage(
                 UsageKind::State,
                 format!("memory {index} is shared; it can only be written through SharedMemory"),
@@ -94,7 +94,7 @@ impl InternalModuleMut<'_> {
     ///
     /// There is no such table or element, or the value is not of the element type.
     pub fn set_table_element(&mut self, table: u32, element: u64, value: &Val) -> Result<()> {
-        let tables = &self.store.instances[self.instance].tables;
+        let tables = self.store.instance(self.instance).tables();
         let index = tables.get(TableIndex::from_u32(table)).copied();
         let index = index.ok_or_else(|| {
             Error::usage(UsageKind::NotFound, format!("there is no table {table}"))

@@ -177,7 +177,7 @@ impl<'a> ObjectView<'a> {
     }
 
     fn module(&self) -> &'a wardian_runtime::module::ModuleInner {
-        &self.store.instances[self.instance].module
+        self.store.instance(self.instance).module()
     }
 }
 

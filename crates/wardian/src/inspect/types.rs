@@ -19,14 +19,14 @@ impl<'a> InternalModule<'a> {
     /// Index of a type by its name in the name section.
     pub fn type_index(&self, name: &str) -> Option<u32> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let names = &store.instances[instance].module.decoded.names().types;
+        let names = &store.instance(instance).module().decoded.names().types;
         names.iter().filter(|(_, n)| *n == name).map(|(index, _)| index.as_u32()).min()
     }
 
     /// How many tags it has, imported ones included.
     pub fn num_tags(&self) -> usize {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance].tags.len(),
+            Source::Live { store, instance } => store.instance(instance).tags().len(),
             Source::Double(_) => 0,
         }
     }
@@ -34,7 +34,7 @@ impl<'a> InternalModule<'a> {
     /// A tag by its index.
     pub fn tag(&self, index: u32) -> Option<Tag> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let tag = *store.instances[instance].tags.get(TagIndex::from_u32(index))?;
+        let tag = *store.instance(instance).tags().get(TagIndex::from_u32(index))?;
         Some(Tag { store: store.id(), index: tag })
     }
 
@@ -54,6 +54,6 @@ impl<'a> InternalModule<'a> {
 
     fn info(&self) -> Option<&'a wardian_module::ModuleInfo> {
         let Source::Live { store, instance } = self.0 else { return None };
-        Some(store.instances[instance].module.decoded.info())
+        Some(store.instance(instance).module().decoded.info())
     }
 }

@@ -1,7 +1,7 @@
 //! Where frames stand.
 
 use super::World;
-use wardian_interp::Translator;
+use wardian_interp::{CodeUnit, Translator};
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Function, header};
 
@@ -23,12 +23,13 @@ impl World {
         let instance = self.instances.iter().find(|i| i.vmctx() == vmctx).expect("its instance");
         // SAFETY: the function of the frame.
         let (entry, defined) = unsafe { ((*function).entry as u64, (*function).defined) };
-        let unit = ((ip - entry) / 2) as u32 - units;
+        let unit = CodeUnit::from_u32(((ip - entry) / 2) as u32 - units);
         let locations = Translator::new().locations(&instance.env(), defined).unwrap();
-        match locations.binary_search_by_key(&unit, |l| l.0) {
-            Ok(found) => locations[found].1,
-            Err(next) if units > 0 => locations[next - 1].1,
+        let found = match locations.binary_search_by_key(&unit, |l| l.0) {
+            Ok(found) => found,
+            Err(next) if units > 0 => next - 1,
             Err(_) => panic!("no instruction begins at unit {unit}"),
-        }
+        };
+        locations[found].1.as_u32()
     }
 }

@@ -1,20 +1,21 @@
 //! The frames of the entry that is run: small steps on them.
 
-use super::{Ended, Next, Run};
+use super::{Call, Ended, Next, Run};
 use crate::Error;
 use crate::listen::hook::Hook;
 use crate::store::inner::StoreInner;
 use std::sync::atomic::{Ordering, compiler_fence};
-use wardian_vm::activation::{Activation, INTERPRETED, status};
-use wardian_vm::addr::VmCtxPtr;
-use wardian_vm::interpreted::{Boundary, Function, flag, frame};
+use wardian_vm::activation::{Activation, WasmSp, status};
+use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::interpreted::{Boundary, CallerLink, Function, frame};
 
 impl Run {
     /// What of a frame is needed when it has returned, taken before its results overwrite it.
     pub(super) unsafe fn ended(self, fp: *mut usize) -> Ended {
         // SAFETY: see [`Run`].
         unsafe {
-            let (previous, vmctx) = (*fp.offset(frame::PREVIOUS), *fp.offset(frame::VMCTX));
+            let previous = CallerLink::from_word(*fp.offset(frame::PREVIOUS));
+            let vmctx = *fp.offset(frame::VMCTX);
             match *fp.offset(frame::FUNCTION) {
                 moved if moved & 1 != 0 => {
                     let (place, result_slots) = (vmctx as *mut u64, moved >> 1);
@@ -42,6 +43,17 @@ impl Run {
                     fp.cast::<u64>().sub(params)
                 }
             }
+        }
+    }
+
+    /// Whether a call must be interpreted although there is compiled code: tail calls that go back and
+    /// forth between the two would otherwise leave a compiled frame behind each time.
+    pub(super) unsafe fn must_interpret(self, call: &Call) -> bool {
+        // SAFETY: see [`Run`].
+        unsafe {
+            call.is_tail
+                && call.previous.is_boundary()
+                && !(*call.previous.address().as_ptr::<Boundary>()).wasm_sp.is_none()
         }
     }
 
@@ -81,22 +93,22 @@ impl Run {
         unsafe {
             // A handler that takes a sample must find the frame complete.
             compiler_fence(Ordering::SeqCst);
-            (*self.ctx).interp_fp = fp as usize;
-            (*self.ctx).wasm_sp = (*self.ctx).wasm_sp & !15 | INTERPRETED;
+            (*self.ctx).interp_fp = StackAddr::of(fp);
+            (*self.ctx).wasm_sp = WasmSp::interpreted((*self.ctx).wasm_sp.aligned());
         }
     }
 
     /// Makes who called a frame, by its word `previous`, the innermost of all.
-    pub(super) unsafe fn stand_in_caller(self, previous: usize) {
+    pub(super) unsafe fn stand_in_caller(self, previous: CallerLink) {
         // SAFETY: see [`Run`].
         unsafe {
-            let outer = previous & !flag::MASK;
-            if previous & flag::BOUNDARY == 0 {
-                return self.stand_in(outer as *mut usize);
+            let outer = previous.address();
+            if !previous.is_boundary() {
+                return self.stand_in(outer.as_ptr());
             }
-            match (*(outer as *const Boundary)).wasm_sp {
-                0 => (*self.ctx).interp_fp = 0,
-                sp => (*self.ctx).wasm_sp = sp,
+            match (*outer.as_ptr::<Boundary>()).wasm_sp {
+                WasmSp::NONE => (*self.ctx).interp_fp = StackAddr::NULL,
+                caller => (*self.ctx).wasm_sp = caller,
             }
         }
     }
@@ -109,18 +121,19 @@ impl Run {
                 moved if moved & 1 != 0 => frame::HEADER,
                 function => (*(function as *const Function)).frame_slots as usize,
             };
-            (*self.ctx).interp_sp = fp.cast::<u64>().add(slots) as usize;
+            (*self.ctx).interp_sp = StackAddr::of(fp.cast::<u64>().add(slots));
         }
     }
 
-    pub(super) unsafe fn has_room(self, end: usize) -> bool {
+    /// Whether frames may have the slots below `end`.
+    pub(super) unsafe fn has_room(self, end: *mut u64) -> bool {
         // SAFETY: see [`Run`].
-        end <= unsafe { (*self.ctx).interp_limit }
+        StackAddr::of(end) <= unsafe { (*self.ctx).interp_limit }
     }
 
     pub(super) unsafe fn fp(self) -> *mut usize {
         // SAFETY: see [`Run`].
-        unsafe { (*self.ctx).interp_fp as *mut usize }
+        unsafe { (*self.ctx).interp_fp.as_ptr() }
     }
 
     pub(super) unsafe fn activation<'a>(self) -> &'a Activation {

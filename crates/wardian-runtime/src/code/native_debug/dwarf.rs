@@ -10,6 +10,7 @@ use gimli::write::{
 use gimli::{DwLang, Encoding, Format, LineEncoding, LittleEndian, Register};
 use std::ops::Range;
 use wardian_vm::addr::CodeAddr;
+use wardian_vm::compiled::TextOffset;
 use wardian_vm::unwind::CALLEE_SAVED;
 
 type Result<T> = std::result::Result<T, gimli::write::Error>;
@@ -115,11 +116,11 @@ fn add_lines(lines: &mut LineProgram, files: &[FileId], function: &Function) {
     let is_known = |row: &super::Row| Some((*row, files[row.file?]));
     let Some((first, mut file)) = function.rows.iter().find_map(is_known) else { return };
     lines.begin_sequence(Some(Address::Constant(function.range.start.as_usize() as u64)));
-    let entry = super::Row { offset: 0, ..first };
+    let entry = super::Row { offset: TextOffset::FIRST, ..first };
     for row in std::iter::once(&entry).chain(&function.rows) {
         file = row.file.map_or(file, |position| files[position]);
         let written = lines.row();
-        written.address_offset = u64::from(row.offset);
+        written.address_offset = u64::from(row.offset.as_u32());
         written.file = file;
         (written.line, written.column) = (u64::from(row.line), u64::from(row.column));
         lines.generate_row();
@@ -160,14 +161,14 @@ fn add_frame(table: &mut FrameTable, common: CieId, function: &Function) {
         entry.add_instruction(sets, Offset(register, -16 - below as i32));
     }
     for gone in &function.returns {
-        entry.add_instruction(gone.start, RememberState);
-        entry.add_instruction(gone.start, Cfa(stack_pointer, at_entry));
-        entry.add_instruction(gone.start, CallFrameInstruction::SameValue(frame_pointer));
+        entry.add_instruction(gone.start.as_u32(), RememberState);
+        entry.add_instruction(gone.start.as_u32(), Cfa(stack_pointer, at_entry));
+        entry.add_instruction(gone.start.as_u32(), CallFrameInstruction::SameValue(frame_pointer));
         for (register, _) in function.saved.places() {
             let register = Register(CALLEE_SAVED[register].into());
-            entry.add_instruction(gone.start, CallFrameInstruction::SameValue(register));
+            entry.add_instruction(gone.start.as_u32(), CallFrameInstruction::SameValue(register));
         }
-        entry.add_instruction(gone.end, RestoreState);
+        entry.add_instruction(gone.end.as_u32(), RestoreState);
     }
     table.add_fde(common, entry);
 }

@@ -4,8 +4,7 @@
 //!   head │ contents of sections │ table of sections
 //! ```
 //!
-//! Written by hand, since what writes object files elsewhere makes those that are still to be linked, in which no section
-//! has an address.
+//! It is written by hand, since the usual crates write relocatable object files, whose sections have no addresses.
 
 use super::Piece;
 use wardian_vm::addr::CodeAddr;
@@ -50,7 +49,7 @@ struct Fields {
 pub(super) fn write(pieces: &[Piece], sections: Vec<Section>) -> Vec<u8> {
     let mut file = File { bytes: vec![0; HEAD], ..File::default() };
     file.names.push(0);
-    // The first section of a file is none.
+    // By definition the first section is empty.
     file.table.resize(SECTION, 0);
     file.count = 1;
     let (mut symbols, mut strings) = (vec![0; 24], vec![0]);
@@ -110,7 +109,7 @@ impl File {
     }
 
     fn finish(mut self) -> Vec<u8> {
-        // The names have to have that of their own section.
+        // The string table holds the name of its own section, too.
         let mut names = self.names.clone();
         names.extend(b".shstrtab\0");
         self.contents(".shstrtab", STRTAB, names, Fields::default());

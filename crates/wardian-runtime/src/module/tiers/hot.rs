@@ -8,7 +8,7 @@ use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::{CompiledFunction, CompiledIndex, MemoryVariant};
 use wardian_vm::torture::{self, Point};
@@ -42,7 +42,7 @@ struct HotCode {
 #[derive(Default)]
 struct Loops {
     /// By their offsets in the code section: how far they are.
-    known: Vec<(u32, LoopState)>,
+    known: Vec<(CodeOffset, LoopState)>,
     /// Whether code that begins at one of them has been entered.
     entered: bool,
 }
@@ -63,7 +63,7 @@ enum Answer {
     /// It is no time for it.
     NotYet,
     /// This loop is to be compiled, or made more urgent.
-    Compile(u32),
+    Compile(CodeOffset),
 }
 
 /// How often a loop is to be asked for if the function has code for another one, which it probably
@@ -131,7 +131,7 @@ impl ModuleInner {
         self: &Arc<Self>,
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
-        header: u32,
+        header: CodeOffset,
         stop: &dyn Fn() -> bool,
     ) -> TierState {
         if self.is_too_complex(defined) {
@@ -289,7 +289,7 @@ impl HotCode {
 
 impl Loops {
     /// A frame would continue in compiled code at a loop.
-    fn ask(&mut self, header: u32) -> Answer {
+    fn ask(&mut self, header: CodeOffset) -> Answer {
         let state = self.state(header).unwrap_or(LoopState::Asked(0));
         if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.known() {
             return Answer::Known(known);
@@ -314,11 +314,11 @@ impl Loops {
         }
     }
 
-    fn state(&self, header: u32) -> Option<LoopState> {
+    fn state(&self, header: CodeOffset) -> Option<LoopState> {
         self.known.iter().find(|(known, _)| *known == header).map(|(_, state)| *state)
     }
 
-    fn set(&mut self, header: u32, state: LoopState) {
+    fn set(&mut self, header: CodeOffset, state: LoopState) {
         match self.known.iter_mut().find(|(known, _)| *known == header) {
             // Code that is there stays.
             Some((_, LoopState::Compiled(_))) => {}
@@ -369,11 +369,11 @@ mod tests {
 
     #[test]
     fn a_loop_that_was_published_stays() {
-        let mut loops = Loops::default();
-        loops.set(7, LoopState::Compiled(CodeAddr::from_usize(0x1000)));
-        loops.set(7, LoopState::Failed);
+        let (mut loops, header) = (Loops::default(), CodeOffset::from_u32(7));
+        loops.set(header, LoopState::Compiled(CodeAddr::from_usize(0x1000)));
+        loops.set(header, LoopState::Failed);
         assert_eq!(
-            loops.state(7).and_then(LoopState::known),
+            loops.state(header).and_then(LoopState::known),
             Some(TierState::Compiled(CodeAddr::from_usize(0x1000)))
         );
     }

@@ -4,7 +4,7 @@ use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::torture::{self, Point};
 
@@ -55,7 +55,7 @@ pub(crate) enum Work {
     /// A function, by its position among those that the module defines.
     Function { variant: MemoryVariant, defined: DefinedFuncIndex },
     /// A loop of it, by its offset in the code section.
-    Loop { variant: MemoryVariant, defined: DefinedFuncIndex, header: u32 },
+    Loop { variant: MemoryVariant, defined: DefinedFuncIndex, header: CodeOffset },
 }
 
 /// Some work, and of which module it is.

@@ -7,10 +7,9 @@ use crate::listen::listener::AbortReason;
 use crate::listen::listening::Listening;
 use crate::store::asked::Asked;
 use crate::store::closings::Closings;
+use crate::store::entities::Entities;
 use crate::store::exceptions::Exceptions;
 use crate::store::externrefs::ExternRefs;
-use crate::store::functions::Functions;
-use crate::store::global::HostGlobals;
 use crate::store::guest_stack::GuestStack;
 use crate::store::pending::PendingExit;
 use crate::store::stopping::Stopping;
@@ -19,7 +18,6 @@ use crate::store::taken::Taken;
 use crate::store::waiting::Waits;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wardian_types::IndexVec;
 use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::layout::StoreCtx;
 
@@ -39,14 +37,10 @@ impl<T: Embedder> StoreData<T> {
                 id: NEXT.fetch_add(1, Ordering::Relaxed),
                 engine: engine.clone(),
                 stack: GuestStack::default(),
-                instances: IndexVec::new(),
-                memories: IndexVec::new(),
-                tables: IndexVec::new(),
+                entities: Entities::default(),
                 externrefs: ExternRefs::default(),
                 gc: Box::default(),
                 exceptions: Exceptions::default(),
-                host_globals: HostGlobals::default(),
-                funcs: Functions::default(),
                 pending: PendingExit::default(),
                 closings: Closings::default(),
                 listening: Listening::default(),
@@ -80,10 +74,10 @@ impl<T: Embedder> StoreData<T> {
     fn notify_dropped(&mut self) {
         let (inner, limiter) = self.split();
         let Some(limiter) = limiter else { return };
-        for memory in &inner.memories {
+        for memory in inner.entities.memories() {
             limiter.memory_shrunk(memory.len(), 0);
         }
-        for table in &inner.tables {
+        for table in inner.entities.tables() {
             limiter.table_shrunk(table.len(), 0);
         }
         for bytes in [inner.heap_stats().capacity, inner.exceptions.granted()] {
@@ -143,8 +137,10 @@ impl Drop for StoreInner {
         self.pending.discard_error();
         self.suspension.clear();
         let engine = self.engine().clone();
-        for mut memory in std::mem::take(&mut self.memories) {
-            memory.pristine &= !self.stack.has_run();
+        for mut memory in self.entities.take_memories() {
+            if self.stack.has_run() {
+                memory.set_written();
+            }
             memory.release(&engine);
         }
         self.stack.give_back(engine.stacks());

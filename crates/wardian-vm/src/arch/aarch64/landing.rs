@@ -8,9 +8,9 @@
 //!   └──────────────────────────┘
 //! ```
 
-use crate::addr::CodeAddr;
+use crate::addr::{CodeAddr, StackAddr};
 use crate::callee_saved::CalleeSaved;
-use crate::layout::StoreCtx;
+use crate::layout::{StoreCtx, WasmSp};
 
 /// None so far: calls with handlers preserve no registers. The Tail convention passes arguments in other
 /// registers than C here.
@@ -19,7 +19,7 @@ pub(crate) const CALLEE_SAVED: [u8; 0] = [];
 /// # Safety
 ///
 /// As on x86-64.
-pub(crate) unsafe fn saved_by_stub(_wasm_sp: usize) -> CalleeSaved {
+pub(crate) unsafe fn saved_by_stub(_stands: WasmSp) -> CalleeSaved {
     []
 }
 
@@ -34,19 +34,19 @@ const STUB: usize = 160;
 /// As on x86-64; the store is valid.
 pub(crate) unsafe fn write_landing(
     store: *mut StoreCtx,
-    sp: usize,
-    fp: usize,
+    sp: StackAddr,
+    fp: StackAddr,
     pc: CodeAddr,
     payload: u64,
     _kept: &CalleeSaved,
-) -> usize {
-    let start = sp - STUB;
+) -> WasmSp {
+    let start = sp.below(STUB);
     let mut frame = [0; STUB / size_of::<usize>()];
-    (frame[0], frame[1]) = (fp, pc.as_usize());
+    (frame[0], frame[1]) = (fp.as_usize(), pc.as_usize());
     // SAFETY: the caller's promise.
     unsafe {
-        (start as *mut [usize; STUB / size_of::<usize>()]).write(frame);
+        start.as_ptr::<[usize; STUB / size_of::<usize>()]>().write(frame);
         (*store).result = payload;
     }
-    start
+    WasmSp::compiled(start)
 }

@@ -1,7 +1,7 @@
 //! The registers of an interrupted thread, and where a function stands that has no frame yet, on 64-bit ARM.
 
 use super::exit;
-use crate::addr::CodeAddr;
+use crate::addr::{CodeAddr, StackAddr};
 use crate::arch::ReturnAddress;
 use crate::layout::StoreCtx;
 
@@ -21,18 +21,18 @@ impl<'a> Registers<'a> {
         CodeAddr::from_usize(self.0.uc_mcontext.pc as usize)
     }
 
-    pub(crate) fn sp(&self) -> usize {
-        self.0.uc_mcontext.sp as usize
+    pub(crate) fn sp(&self) -> StackAddr {
+        StackAddr::from_usize(self.0.uc_mcontext.sp as usize)
     }
 
-    pub(crate) fn fp(&self) -> usize {
-        self.0.uc_mcontext.regs[29] as usize
+    pub(crate) fn fp(&self) -> StackAddr {
+        StackAddr::from_usize(self.0.uc_mcontext.regs[29] as usize)
     }
 
     /// As on x86-64.
     pub(crate) fn on_signal_stack(&self) -> bool {
         let stack = &self.0.uc_stack;
-        self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
+        self.sp().bytes_from(StackAddr::of(stack.ss_sp)) < stack.ss_size
     }
 
     /// The link register: where the interrupted function returns to, as long as it has called nothing.
@@ -52,7 +52,7 @@ impl<'a> Registers<'a> {
             match *(self.pc().as_usize() as *const u32) {
                 RETURN => Some(self.link()),
                 word if word & !STORED_SIZE == STORE_RECORD => Some(self.link()),
-                SET_FRAME => Some(*((self.sp() + 8) as *const CodeAddr)),
+                SET_FRAME => Some(*self.sp().above(8).as_ptr()),
                 _ => None,
             }
         }
@@ -77,10 +77,14 @@ const SET_FRAME: u32 = 0x9100_03fd;
 
 /// As on x86-64. Before `stp x29, x30` has run the return address is only in the link register; afterwards the
 /// record is there, and `x29` follows in the next instruction. An overflow of the stack is mostly found by the first.
-pub(crate) fn return_address(offset: usize, sp: usize, link: CodeAddr) -> Option<ReturnAddress> {
+pub(crate) fn return_address(
+    offset: usize,
+    sp: StackAddr,
+    link: CodeAddr,
+) -> Option<ReturnAddress> {
     match offset {
         0 => Some(ReturnAddress::Is(link)),
-        4 => Some(ReturnAddress::At(sp + 8)),
+        4 => Some(ReturnAddress::At(sp.above(8))),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@
 //! The stub leaves as a host function does that ends its guest, so that `resume` continues behind it.
 
 use super::{builtin_stub_naked, cfi, exit};
-use crate::addr::{CodeAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::arch::status;
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
@@ -29,7 +29,7 @@ pub(crate) unsafe fn enter_segment(
     code: CodeAddr,
     args: *mut u64,
     trampoline: CodeAddr,
-    sp: usize,
+    sp: StackAddr,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
     unsafe { enter_segment_naked(store, ctx, code, args, trampoline, sp) }
@@ -42,7 +42,7 @@ unsafe extern "C" fn enter_segment_naked(
     _code: CodeAddr,
     _args: *mut u64,
     _trampoline: CodeAddr,
-    _sp: usize,
+    _sp: StackAddr,
 ) -> u64 {
     naked_asm!(
         keep_host!(),

@@ -5,12 +5,13 @@
 //!                                                 └─ PT_NOTE: [name size │ size │ type │ name │ bytes] ...
 //! ```
 
+use crate::addr::CodeAddr;
 use crate::object::Object;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
 /// The object in which an address lies; an empty one if there is none.
-pub(crate) fn object_at(address: usize) -> Object {
+pub(crate) fn object_at(address: CodeAddr) -> Object {
     let mut search = Search { address, found: Object::default() };
     // SAFETY: `visit` is called during this call only, with the pointer to `search`.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
@@ -18,7 +19,7 @@ pub(crate) fn object_at(address: usize) -> Object {
 }
 
 struct Search {
-    address: usize,
+    address: CodeAddr,
     found: Object,
 }
 
@@ -33,8 +34,9 @@ unsafe extern "C" fn visit(
     unsafe {
         let (info, search) = (&*info, &mut *search.cast::<Search>());
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
-        let start = |h: &Header| (info.dlpi_addr as usize).wrapping_add(h.p_vaddr as usize);
-        let holds = |h: &Header| search.address.wrapping_sub(start(h)) < h.p_memsz as usize;
+        let start =
+            |h: &Header| CodeAddr::from_usize(info.dlpi_addr as usize).add(h.p_vaddr as usize);
+        let holds = |h: &Header| search.address.bytes_from(start(h)) < h.p_memsz as usize;
         if !headers.iter().any(|h| h.p_type == libc::PT_LOAD && holds(h)) {
             return 0;
         }
@@ -42,7 +44,9 @@ unsafe extern "C" fn visit(
         search.found.path = (!name.is_empty()).then(|| OsStr::from_bytes(name).into());
         let notes = headers.iter().filter(|h| h.p_type == libc::PT_NOTE);
         search.found.build_id = notes
-            .map(|h| std::slice::from_raw_parts(start(h) as *const u8, h.p_memsz as usize))
+            .map(|h| {
+                std::slice::from_raw_parts(start(h).as_usize() as *const u8, h.p_memsz as usize)
+            })
             .find_map(build_id);
         1
     }

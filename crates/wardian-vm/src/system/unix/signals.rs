@@ -15,6 +15,7 @@
 //! Two entry points, since who put a handler over `handler` keeps `handler` as what it passes signals on to, and as what
 //! it puts back: so it never gets a signal back that it has passed on.
 
+use crate::addr::DataAddr;
 use crate::arch::{Registers, status};
 use crate::code_memory;
 use crate::interrupt::reason;
@@ -294,20 +295,19 @@ unsafe fn handle(
             let word = (*store).interrupt.load(Ordering::Relaxed);
             // Deferred work can wait until the guest next calls the host.
             if in_code && word & !reason::DEFERRED != 0 {
-                note(store, registers, 0);
+                note(store, registers, DataAddr::NULL);
                 registers.leave(store, status::INTERRUPTED);
                 return true;
             }
             return sampled;
         }
         let address = match signal {
-            libc::SIGSEGV | libc::SIGBUS => (*info).si_addr() as usize,
-            _ => 0,
+            libc::SIGSEGV | libc::SIGBUS => DataAddr::of((*info).si_addr()),
+            _ => DataAddr::NULL,
         };
         // The stubs, too, push onto the wasm stack, so its guard counts wherever the fault was.
         let on_wasm_stack = ((*store).guard_start..=(*store).stack_top).contains(&registers.sp());
-        let overflow =
-            on_wasm_stack && ((*store).guard_start..(*store).guard_end).contains(&address);
+        let overflow = on_wasm_stack && (*store).in_guard(address);
         if in_code || overflow {
             note(store, registers, address);
             registers.leave(store, status::TRAPPED);
@@ -334,7 +334,7 @@ unsafe fn end_by_default(signal: libc::c_int, is_fault: bool) {
     }
 }
 
-unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: usize) {
+unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: DataAddr) {
     // SAFETY: as in `handle`.
     unsafe {
         (*store).trap_pc = registers.pc();
