@@ -1,5 +1,6 @@
-//! Paths that can only end in a trap lie behind all other code.
+//! Where code lies: paths that can only end in a trap behind all other code, short loops in few lines of the cache.
 
+use std::collections::BTreeSet;
 use wardian_jit::TextOffset;
 use wardian_jit::{
     CompiledCode, CompiledIndex, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
@@ -83,4 +84,38 @@ fn code_is_bound_to_it() {
         compiler.expect("supported").fingerprint()
     };
     assert_ne!(fingerprint(true), fingerprint(false));
+}
+
+/// Functions that have a short loop behind more and more code.
+fn with_loops() -> Module {
+    let body = |before: usize| {
+        let before = "(local.set 0 (i32.rotl (local.get 0) (i32.const 3)))".repeat(before);
+        format!(
+            "(func (param i32) (result i32) {before} (loop $l
+                (i32.store8 (local.get 0) (i32.const 0))
+                (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 7))))) (local.get 0))"
+        )
+    };
+    let bodies: String = (0..20).map(body).collect();
+    module(&format!("(module (memory 1) {bodies})"))
+}
+
+#[test]
+fn functions_begin_where_their_loops_need_few_lines() {
+    let module = with_loops();
+    let (info, bytes) = (module.info(), module.bytes());
+    let code = compile(&module, OptLevel::Speed, true);
+    let compiler = Compiler::new(Tunables::default()).expect("supported");
+    let mut leads = BTreeSet::new();
+    for defined in info.bodies.indices() {
+        let variant = MemoryVariant::Guarded;
+        let alone = compiler.compile_function(info, bytes, defined, variant, &[]);
+        let lead = alone.expect("it compiles").lead;
+        let at = CompiledIndex::of_whole(defined);
+        assert_eq!(code.function(at).start.as_u32() % code.align(), lead);
+        // Code that is laid out again begins at the same distance.
+        assert_eq!(code.extract(at, code.text()).expect("it is there").lead, lead);
+        leads.insert(lead);
+    }
+    assert!(leads.len() > 1, "{leads:?}");
 }
