@@ -89,7 +89,8 @@ fn code_is_bound_to_it() {
 /// Functions that have a short loop behind more and more code.
 fn with_loops() -> Module {
     let body = |before: usize| {
-        let before = "(local.set 0 (i32.rotl (local.get 0) (i32.const 3)))".repeat(before);
+        let before =
+            "(local.set 0 (i32.load (i32.mul (local.get 0) (i32.const 3))))".repeat(before);
         format!(
             "(func (param i32) (result i32) {before} (loop $l
                 (i32.store8 (local.get 0) (i32.const 0))
