@@ -108,8 +108,8 @@ fn listeners(engine: &Engine) {
     assert_eq!(n.get(&mut store).i32(), Some((2 * 4 + 2 + 2 * 10) * 11));
 }
 
-/// Two functions that call the host where their parameter is large, and have not changed anything by then. `$fails` does
-/// not return from there.
+/// Functions that call the host, or throw, where their parameter is large, and have not changed anything by then. `$fails`
+/// does not return from there.
 const CALLS: &str = r#"(module (import "h" "slow" (func $slow (param i32) (result i32)))
   (memory 1) (table funcref (elem $checked $fails)) (type $t (func (param i32) (result i32)))
   (global $n (export "n") (mut i32) (i32.const 0))
@@ -122,6 +122,15 @@ const CALLS: &str = r#"(module (import "h" "slow" (func $slow (param i32) (resul
     (if (i32.ge_u (local.get 0) (i32.const 1000)) (then (drop (call $slow (local.get 0))) (unreachable)))
     (global.set $n (i32.add (global.get $n) (i32.const 10)))
     (local.get 0))
+  (tag $e (param i32))
+  (func $throws (type $t)
+    (if (i32.ge_u (local.get 0) (i32.const 1000)) (then (throw $e (local.get 0))))
+    (global.set $n (i32.add (global.get $n) (i32.const 100)))
+    (local.get 0))
+  (func (export "caught") (type $t)
+    (block $caught (result i32)
+      (return (try_table (result i32) (catch $e $caught) (call $throws (local.get 0)))))
+    (i32.add (i32.const 7)))
   (func (export "direct") (type $t) (i32.xor (call $checked (local.get 0)) (call $fails (local.get 0))))
   (func (export "indirect") (type $t) (i32.xor
     (call_indirect (type $t) (local.get 0) (i32.const 0)) (call_indirect (type $t) (local.get 0) (i32.const 1))))
@@ -140,6 +149,9 @@ fn calls(engine: &Engine) {
         assert!(expected.iter().any(|(answer, ..)| answer.is_err()));
         assert_eq!(called(engine, name), expected, "{name}");
     }
+    let expected = called(&interpreted, "caught");
+    assert_eq!((expected[40].0.clone(), expected[40].1), (Ok(2007), Some(4000)));
+    assert_eq!(called(engine, "caught"), expected);
 }
 
 /// Calls a function with small parameters, and with others in between.

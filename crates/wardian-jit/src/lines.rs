@@ -11,6 +11,7 @@
 //! more line than it needs can take twice as long on some of them. Cranelift does not align blocks: so functions are placed
 //! instead, at one of four distances from the beginning of a line.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use wardian_vm::compiled::CompiledFunction;
 
@@ -47,19 +48,14 @@ pub(crate) fn place(block_starts: &[u32], edges: &[(u32, u32)], len: u32) -> u32
 
 /// The ranges of code from where a jump backwards leads to the end of the block that jumps, the shortest for each beginning.
 fn loops(block_starts: &[u32], edges: &[(u32, u32)], len: u32) -> Vec<Range<u32>> {
-    let mut loops: Vec<Range<u32>> = Vec::new();
+    let mut ends: BTreeMap<u32, u32> = BTreeMap::new();
     for &(from, to) in edges.iter().filter(|(from, to)| to <= from) {
         let next = block_starts.partition_point(|start| *start <= from);
         let end = block_starts.get(next).copied().unwrap_or(len);
-        match loops.iter_mut().find(|range| range.start == to) {
-            Some(range) => range.end = range.end.min(end),
-            None => loops.push(to..end),
-        }
-        if loops.len() > MOST_LOOPS {
-            break;
-        }
+        let shortest = ends.entry(to).or_insert(end);
+        *shortest = end.min(*shortest);
     }
-    loops
+    ends.into_iter().map(|(start, end)| start..end).collect()
 }
 
 /// How many other loops a loop lies in.

@@ -4,7 +4,7 @@ use crate::data::Data;
 use crate::value::Val;
 use crate::wasm_ty::sealed::List;
 use crate::wasm_ty::{HostParams, HostResults};
-use crate::{Caller, Error, HostFuture, Result, error::UsageKind};
+use crate::{Caller, HostFuture, Result};
 use std::any::TypeId;
 use wardian_runtime::store::host::HostDef;
 use wardian_types::FuncType;
@@ -81,21 +81,9 @@ where
         + Sync
         + 'static,
 {
-    let count = ty.results().len();
     HostDef::asynchronous_values::<Data<T>, _>(data_type::<T>(), ty, move |called, params| {
         let params = params.into_iter().map(Val::from).collect();
         let future = closure(Caller(called), params);
-        Box::pin(async move {
-            let results = future.await?;
-            if results.len() != count {
-                let given = results.len();
-                return Err(Error::usage(
-                    UsageKind::Type,
-                    format!("a host function gave {given} results, and has {count}"),
-                )
-                .into());
-            }
-            Ok(results.into_iter().map(Into::into).collect())
-        })
+        Box::pin(async move { Ok(future.await?.into_iter().map(Into::into).collect()) })
     })
 }

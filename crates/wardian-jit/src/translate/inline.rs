@@ -296,7 +296,7 @@ impl<'a> Translator<'a, '_> {
             let position = reader.original_position();
             let operator = reader.read()?;
             self.locate(position);
-            if leaf.exits.contains(position) {
+            if self.reachable && leaf.exits.contains(position) {
                 self.give_up(call);
             }
             self.operator(operator)?;

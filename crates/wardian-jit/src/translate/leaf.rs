@@ -4,7 +4,7 @@
 //!   (func $element (param $at i32) (result i32)
 //!     (if (i32.ge_u (local.get $at) (global.get $len))
 //!       (then (call $panic) (unreachable)))               ── gives up: nothing has changed so far
-//!     (global.set $last (local.get $at))                  ── from here on a call could not be made up for
+//!     (global.set $last (local.get $at))                  ── from here on it cannot begin again
 //!     (i32.load (local.get $at)))
 //! ```
 //!
@@ -18,7 +18,7 @@ use wasmparser::{FunctionBody, Operator, OperatorsReader};
 
 /// The longest body that is looked at, in bytes of WebAssembly.
 pub(super) const MOST_BYTES: usize = 240;
-/// The same without the operators that only lead to where the body gives up or traps.
+/// The same without the operators that only lead to a failure: a trap, a `throw`, or a call that does not return.
 const MOST_USUAL_BYTES: u64 = 80;
 /// The locals that such a function may declare, which are set to zero each time.
 const MOST_LOCALS: u32 = 16;
@@ -28,7 +28,7 @@ const MOST_LOCALS: u32 = 16;
 pub(super) struct Exits {
     /// The positions of its operators there, in order.
     positions: Vec<u64>,
-    /// Whether each is a call that does not return, or throws: programs report failures so, which are rare.
+    /// Whether each is a `throw` or a call that does not return, by which programs report failures: they are rare.
     pub(super) are_failures: bool,
 }
 
@@ -129,8 +129,6 @@ impl Paths {
             return Some(());
         }
         match Group::from(operator) {
-            // A function that loops spends its time there.
-            Group::Control(Control::Loop { .. }) => return None,
             Group::Control(control) => self.control(control, next)?,
             Group::Call(_) => {
                 self.give_up(changed, position)?;
@@ -200,7 +198,7 @@ impl Paths {
                 self.state = None;
             }
             Control::RefAsNonNull => {}
-            // It has been looked for before.
+            // A function that loops spends its time there.
             Control::Loop { .. } => return None,
         }
         Some(())

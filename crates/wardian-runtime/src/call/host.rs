@@ -55,7 +55,7 @@ impl HostDef {
         HostDef::new(data, ty, CodeAddr::of(dispatch as *const ()), Box::new(raw))
     }
 
-    /// A host function of any signature, over values: it gives as many results as its type says.
+    /// A host function of any signature, over values.
     pub fn values<T: Embedder, F>(data: TypeId, ty: FuncType, closure: F) -> HostDef
     where
         F: Fn(Called<'_, T>, Vec<Val>) -> Result<Vec<Val>> + Send + Sync + 'static,
@@ -266,13 +266,20 @@ pub(crate) unsafe fn read_params(store: &mut StoreInner, ty: &FuncType, slots: &
 ///
 /// # Errors
 ///
-/// One is of another type; or no memory is left for references.
+/// There are too few or too many, or one is of another type; or no memory is left for references.
 pub(crate) fn write_results(
     store: &mut StoreInner,
     ty: &FuncType,
     results: &[Val],
     slots: &mut [u64],
 ) -> Result<()> {
+    let (given, count) = (results.len(), ty.results().len());
+    if given != count {
+        return Err(Error::usage(
+            UsageKind::Type,
+            format!("a host function gave {given} results, and has {count}"),
+        ));
+    }
     store.collect_if_due();
     let mut at = 0;
     for (ty, value) in ty.results().iter().zip(results) {
@@ -343,8 +350,15 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
 }
 
 /// Reports the end of a host function to the stub: zero to continue in the guest.
+///
+/// # Safety
+///
+/// The record is that of a host function which a guest is calling; its closure has returned.
 #[inline]
-unsafe fn finish<T: Embedder>(host: *mut HostFunc, done: std::thread::Result<Result<()>>) -> u64 {
+pub(crate) unsafe fn finish<T: Embedder>(
+    host: *mut HostFunc,
+    done: std::thread::Result<Result<()>>,
+) -> u64 {
     let error = match done {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => error,

@@ -113,19 +113,9 @@ where
                 let results = finish(future.await)?;
                 write_answer::<T, R>(results, &store, &target)
             };
-            // The future borrows the store for as long as its guest waits, which no lifetime can
-            // say; the invariant above makes it true.
-            let answer: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> = Box::pin(answer);
-            let answer: Answer = std::mem::transmute(answer);
-            start(owner, answer)
+            start(owner, Box::pin(answer))
         }));
-        let error = match started {
-            Ok(Ok(())) => return 0,
-            Ok(Err(error)) => error,
-            Err(panic) => Error::panic(panic),
-        };
-        (*owner).inner.fail_in_host(error);
-        1
+        crate::call::host::finish::<T>(host, started)
     }
 }
 
@@ -151,8 +141,14 @@ unsafe fn write_answer<T: Embedder, R: List>(
 ///
 /// # Safety
 ///
-/// `owner` is the store whose guest is calling.
-unsafe fn start<T: Embedder>(owner: *mut StoreData<T>, mut answer: Answer) -> Result<()> {
+/// `owner` is the store whose guest is calling, and what the future borrows is there for as long as the guest waits.
+unsafe fn start<T: Embedder>(
+    owner: *mut StoreData<T>,
+    answer: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>,
+) -> Result<()> {
+    // SAFETY: the future borrows the store for as long as its guest waits, which no lifetime can say; the invariant above
+    // makes it true.
+    let mut answer: Answer = unsafe { std::mem::transmute(answer) };
     // SAFETY: the caller's promise. The waker was put there by `call_async`, which waits for this.
     unsafe {
         let ctx = (*owner).inner.ctx();

@@ -1,16 +1,14 @@
 //! Asynchronous host functions of any signature.
 
 use super::{Carried, HostFuture, start};
-use crate::call::host::{caller, read_params, write_results};
+use crate::Result;
+use crate::call::host::{caller, finish, read_params, write_results};
 use crate::store::host::{Dispatch, HostDef};
 use crate::store::inner::{Embedder, StoreData};
 use crate::store::owner::Called;
-use crate::store::paused::Answer;
 use crate::value::Val;
-use crate::{Error, Result};
 use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use wardian_types::FuncType;
 use wardian_vm::activation;
 use wardian_vm::addr::CodeAddr;
@@ -23,7 +21,7 @@ struct Values<F> {
 }
 
 impl HostDef {
-    /// An asynchronous host function of any signature, over values: its future gives as many results as its type says.
+    /// An asynchronous host function of any signature, over values.
     pub fn asynchronous_values<T, F>(data: TypeId, ty: FuncType, closure: F) -> HostDef
     where
         T: Embedder + Send,
@@ -63,18 +61,9 @@ where
                 let results = future.await?;
                 write_answer(&own.ty, &results, &store, &target)
             };
-            // As for functions with Rust types: the future borrows the store while its guest waits.
-            let answer: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> = Box::pin(answer);
-            let answer: Answer = std::mem::transmute(answer);
-            start(owner, answer)
+            start(owner, Box::pin(answer))
         }));
-        let error = match started {
-            Ok(Ok(())) => return 0,
-            Ok(Err(error)) => error,
-            Err(panic) => Error::panic(panic),
-        };
-        (*owner).inner.fail_in_host(error);
-        1
+        finish::<T>(host, started)
     }
 }
 
