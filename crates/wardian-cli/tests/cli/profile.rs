@@ -244,13 +244,13 @@ fn all_threads_of_a_program() {
     place.check(&[(&["profile", "prog.wat"], 0, &[], &["sampling profile of prog.wat"])]);
 }
 
-/// Calls a host function through a table, a function for the first time, and `poll_oneoff` for 30 ms.
+/// Calls `poll_oneoff` for 300 ms.
 const WORK: &str = r#"(module
   (import "wasi_snapshot_preview1" "poll_oneoff"
     (func $poll (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 16) "\01")
-  (data (i32.const 24) "\80\c3\c9\01")
+  (data (i32.const 24) "\00\a3\e1\11")
   (func (export "_start")
     (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#;
 
@@ -274,9 +274,10 @@ fn time_of_the_host_and_of_the_runtime_has_names_in_all_formats() {
             let lines = folded.lines().filter_map(|line| line.strip_prefix(start));
             lines.map(|value| value.trim().parse::<u64>().unwrap()).sum()
         };
-        // It waits for 30 ms: what is not in samples is unknown time.
+        // What is not in samples is unknown time, without that before the first sample and after the last one: on a busy
+        // machine some ten milliseconds.
         let waited = value("_start;[host] wasi:poll_oneoff ") + value("<unknown> ");
-        assert!(waited > 20_000_000, "{engine}: {folded}");
+        assert!(waited > 200_000_000, "{engine}: {folded}");
     }
 }
 
