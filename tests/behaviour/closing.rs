@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("proc_exit closes the instance that calls it", proc_exit),
 ];
 
-const SOON: Duration = Duration::from_millis(2000);
+const SOON: Duration = Duration::from_secs(60);
 
 /// What notifiers were notified of.
 type Reported = Arc<Mutex<Vec<(String, u32)>>>;

@@ -308,7 +308,7 @@ fn malformed(engine: &Engine) {
         let error = Module::new(engine, text).unwrap_err();
         let reported = error.to_string().to_lowercase();
         assert!(reported.contains(why), "{why}: {error}");
-        assert!(begin.elapsed() < Duration::from_secs(10), "{why}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "{why}");
     }
 }
 
@@ -353,5 +353,5 @@ fn many(engine: &Engine) {
         wardian::Instance::new(&mut store, module, &[]).unwrap();
     }
     assert_eq!(first.info().types.len(), GROUPS);
-    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
 }

@@ -115,7 +115,32 @@ fn branch_table(engine: &Engine) {
 }
 
 /// Recursion that calls a host function or a builtin at its end, from frames of many sizes.
+/// The largest number that `fits`, of which `near` is an estimate.
+fn deepest_near(near: i32, mut fits: impl FnMut(i32) -> bool) -> i32 {
+    let (mut low, mut high) = (near, near + 1);
+    let mut step = 8;
+    while !fits(low) {
+        assert!(low > 0, "not even none");
+        (low, high) = ((low - step).max(0), low);
+        step *= 2;
+    }
+    while fits(high) {
+        (low, high) = (high, high + step);
+        step *= 2;
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    low
+}
+
 fn edge(engine: &Engine) {
+    // Each call is as deep as the stack: the smaller it is, the sooner this ends.
+    // Frames have the same size in each, since a tiered engine has compiled all before.
+    let mut config = engine.config().clone();
+    config.stack_size(256 << 10).hot_after(Some(2)).background_compilation(false);
+    let engine = &Engine::new(&config).unwrap();
     let mut linker: Linker<()> = Linker::new(engine);
     linker.func_wrap("h", "none", || {}).unwrap();
     linker.func_wrap("h", "result", || 7i32).unwrap();
@@ -129,6 +154,8 @@ fn edge(engine: &Engine) {
         "(call $many) drop drop drop drop drop drop drop",
         "(drop (memory.grow (i32.const 0)))",
     ];
+    // The stacks of the modules differ little.
+    let mut near = 1000;
     for call in calls {
         for kept in 0..6 {
             // So many values are kept in the frame at the end.
@@ -144,18 +171,16 @@ fn edge(engine: &Engine) {
             let mut store = Store::new(engine, ());
             let i = linked(&mut store, &linker, &text);
             let down = i.typed_func::<i32, i32>(&mut store, "down").unwrap();
-            let (mut fits, mut too_many) = (1, 1 << 20);
-            while too_many - fits > 1 {
-                let middle = (fits + too_many) / 2;
-                match down.call(&mut store, middle) {
-                    Ok(_) => fits = middle,
-                    Err(error) => {
-                        assert_eq!(error.trap(), Some(TrapCode::StackOverflow));
-                        too_many = middle;
-                    }
+            (0..10).for_each(|depth| assert_eq!(down.call(&mut store, depth).unwrap(), depth));
+            let deepest = deepest_near(near, |depth| match down.call(&mut store, depth) {
+                Ok(_) => true,
+                Err(error) => {
+                    assert_eq!(error.trap(), Some(TrapCode::StackOverflow));
+                    false
                 }
-            }
-            assert_eq!(down.call(&mut store, fits).unwrap(), fits);
+            });
+            assert_eq!(down.call(&mut store, deepest).unwrap(), deepest);
+            near = deepest;
         }
     }
 }

@@ -203,7 +203,8 @@ fn endings(engine: &Engine) {
         let i = linker.instantiate(&mut store, &compiled(engine, ENDS, &log)).unwrap();
         let f = i.typed_func::<i32, ()>(&mut store, "f").unwrap();
         if how == 5 {
-            store.set_timeout(Duration::from_millis(20));
+            // It must not pass before the guest is there.
+            store.set_timeout(Duration::from_millis(400));
         }
         let done = catch_unwind(AssertUnwindSafe(|| f.call(&mut store, how)));
         assert!(!matches!(done, Ok(Ok(()))), "{name}");

@@ -66,6 +66,7 @@ mod tiers;
 mod torture;
 mod traces;
 mod wasi_threads;
+mod work_time;
 
 /// All tables.
 const TABLES: &[&[matrix::Behaviour]] = &[

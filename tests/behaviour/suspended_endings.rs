@@ -74,9 +74,12 @@ fn never(engine: &Engine, dropped: &Arc<AtomicUsize>) -> Linker<()> {
     linker
 }
 
+/// Long enough for a guest to get where it waits, on a busy machine too.
+const SOON: Duration = Duration::from_millis(400);
+
 fn soon(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(SOON);
         work();
     });
 }
@@ -93,7 +96,7 @@ fn ended(engine: &Engine) {
                 let token = store.cancel_token();
                 soon(move || token.cancel());
             }
-            "deadline" => store.set_timeout(Duration::from_millis(20)),
+            "deadline" => store.set_timeout(SOON),
             _ => {
                 let closer = i.closer(&mut store);
                 soon(move || assert!(closer.close_with_exit_code(5)));
@@ -227,8 +230,7 @@ fn nested(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = linked(&mut store, &linker, text);
     let f = i.typed_func::<i32, ()>(&mut store, "f").unwrap();
-    // Long enough to get to the innermost of them, on a slow machine too.
-    store.set_timeout(Duration::from_millis(400));
+    store.set_timeout(SOON);
     let error = block_on(f.call_async(&mut store, 3)).expect("it is woken").unwrap_err();
     assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
     assert_eq!(dropped.load(Ordering::SeqCst), 4);

@@ -30,7 +30,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
 ];
 
 /// The longest that a neighbour's round may take. Alone it takes milliseconds; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const NEIGHBOUR: &str = r#"(module (memory 1 4) (table 4 funcref) (elem (i32.const 1) $fib)
   (type $f (func (param i32) (result i32)))

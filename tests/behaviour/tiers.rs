@@ -334,7 +334,7 @@ fn too_complex(engine: &Engine) {
     let begin = Instant::now();
     while i.internal(&store).machine_code(0).is_none() {
         run.call(&mut store, 100).unwrap();
-        assert!(begin.elapsed() < Duration::from_secs(20), "it is still interpreted");
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is still interpreted");
     }
     // An engine that compiles everything says so, before it begins.
     config.engine(EngineKind::Compiled);
@@ -342,7 +342,7 @@ fn too_complex(engine: &Engine) {
     let error = wardian::Module::new(&Engine::new(&config).unwrap(), &hostile).unwrap_err();
     assert!(error.to_string().contains("too complex"), "{error}");
     assert!(error.to_string().contains("20000 loops up to 20000 deep"), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(20));
+    assert!(begin.elapsed() < Duration::from_secs(60));
 }
 
 fn not_past_the_deadline(engine: &Engine) {

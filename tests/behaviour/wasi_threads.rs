@@ -257,7 +257,7 @@ fn deadline(engine: &Engine) {
         let began = Instant::now();
         let (end, _) = p.run();
         assert_eq!(end.unwrap_err().stop_reason(), Some(StopReason::Deadline));
-        assert!(began.elapsed() < Duration::from_secs(20));
+        assert!(began.elapsed() < Duration::from_secs(60));
     }
 }
 

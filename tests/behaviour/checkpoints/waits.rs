@@ -92,29 +92,49 @@ fn until<R>(mut ask: impl FnMut() -> Option<R>) -> R {
 fn carry(
     module: &Module,
     memory: &SharedMemory,
-    (at, timeout): (i32, i64),
+    wait: (i32, i64),
     options: CheckpointOptions,
     meanwhile: impl FnOnce() + Send + 'static,
 ) -> Result<Checkpoint> {
+    let pause = Duration::from_millis(30);
+    carry_after(pause, module, memory, wait, options, meanwhile).expect("it has not ended")
+}
+
+/// Like [`carry`], after this time. `None` if the wait has ended before.
+fn carry_after(
+    pause: Duration,
+    module: &Module,
+    memory: &SharedMemory,
+    (at, timeout): (i32, i64),
+    options: CheckpointOptions,
+    meanwhile: impl FnOnce() + Send + 'static,
+) -> Option<Result<Checkpoint>> {
     let (mut store, instance) = guest(module, memory);
     let request = store.checkpoint_request();
     let (sender, taken) = mpsc::channel();
+    let ended = sender.clone();
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             let run = instance.typed_func::<(i32, i64), (i32, i64)>(&mut store, "run").unwrap();
-            let error = run.call(&mut store, (at, timeout)).unwrap_err();
-            assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint));
+            match run.call(&mut store, (at, timeout)) {
+                Ok(_) => ended.send(None).unwrap(),
+                Err(error) => assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint)),
+            }
         });
         // Long enough that it waits, mostly; otherwise it is carried where it is about to.
-        thread::sleep(Duration::from_millis(30));
+        thread::sleep(pause);
         request.request_standstill(move |still| {
             meanwhile();
-            sender.send(still.checkpoint(&options)).unwrap();
+            sender.send(Some(still.checkpoint(&options))).unwrap();
             AfterCheckpoint::End
         });
         taken.recv_timeout(Duration::from_secs(60)).expect("it is served")
     })
 }
+
+/// Timeouts in milliseconds that are tried one after the other, as on a busy machine a short one passes before a
+/// checkpoint is taken.
+const TIMEOUTS: [u64; 4] = [400, 2000, 10_000, 50_000];
 
 fn include() -> CheckpointOptions {
     CheckpointOptions::new().shared_memories(SharedMemories::Include)
@@ -202,20 +222,31 @@ fn carried(engine: &Engine) {
 }
 
 fn time_left(engine: &Engine) {
-    const TIMEOUT: i64 = 400_000_000;
     for from in sources(engine) {
-        let (here, first) = (module(&from, WAITS), memory(&from));
-        let checkpoint = carry(&here, &first, (16, TIMEOUT), include(), || {
-            thread::sleep(Duration::from_millis(100));
-        });
-        let second = memory(engine);
-        let (mut store, resumed) = resume(engine, &second, &checkpoint.unwrap());
-        let left = resumed.pending_wait().unwrap().time_left.unwrap();
-        assert!(left <= Duration::from_millis(300), "{left:?}");
-        let begun = Instant::now();
-        assert_eq!(resumed.run(&mut store).unwrap(), said(2, TIMEOUT));
-        assert!(begun.elapsed() >= left);
+        assert!(TIMEOUTS.into_iter().any(|timeout| time_left_of(timeout, &from, engine)));
     }
+}
+
+/// False if this timeout is too short to say anything, or the guest did not wait yet.
+fn time_left_of(timeout: u64, from: &Engine, engine: &Engine) -> bool {
+    let nanos = timeout as i64 * 1_000_000;
+    let (here, first) = (module(from, WAITS), memory(from));
+    let pause = Duration::from_millis(timeout / 10);
+    let meanwhile = || thread::sleep(Duration::from_millis(100));
+    let Some(checkpoint) = carry_after(pause, &here, &first, (16, nanos), include(), meanwhile)
+    else {
+        return false;
+    };
+    let (mut store, resumed) = resume(engine, &memory(engine), &checkpoint.unwrap());
+    let left = resumed.pending_wait().unwrap().time_left.unwrap();
+    if left == Duration::from_millis(timeout) {
+        return false;
+    }
+    assert!(left <= Duration::from_millis(timeout - 100), "{left:?}");
+    let begun = Instant::now();
+    assert_eq!(resumed.run(&mut store).unwrap(), said(2, nanos));
+    assert!(begun.elapsed() >= left);
+    true
 }
 
 fn notified(engine: &Engine) {
@@ -230,9 +261,11 @@ fn notified(engine: &Engine) {
     }
 }
 
-fn ordered(engine: &Engine) {
-    const GUESTS: usize = 3;
-    let from = &sources(engine)[1];
+/// Guests that wait at one address, in the order of their numbers.
+const GUESTS: usize = 3;
+
+/// Checkpoints of guests that began to wait one after the other, with so much time between them.
+fn queue(from: &Engine, pause: Duration) -> Vec<Checkpoint> {
     let (here, first) = (module(from, WAITS), memory(from));
     let all = Arc::new(Barrier::new(GUESTS));
     let (sender, taken) = mpsc::channel();
@@ -245,7 +278,7 @@ fn ordered(engine: &Engine) {
                 let run = instance.typed_func::<(i32, i64), (i32, i64)>(&mut store, "run").unwrap();
                 run.call(&mut store, (32, -1)).unwrap_err();
             });
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(pause);
         }
         // What a guest that is not the first to wait has as its place does not depend on who is asked first.
         for (number, request) in requests.into_iter().rev() {
@@ -261,17 +294,29 @@ fn ordered(engine: &Engine) {
     });
     let mut guests: Vec<(usize, Checkpoint)> = taken.try_iter().collect();
     guests.sort_by_key(|(number, _)| *number);
+    guests.into_iter().map(|(_, checkpoint)| checkpoint).collect()
+}
+
+fn ordered(engine: &Engine) {
+    let from = &sources(engine)[1];
     let there = module(engine, WAITS);
     let second = memory(engine);
-    let mut guests: Vec<_> =
-        guests.iter().map(|(number, c)| (*number, resume(engine, &second, c))).collect();
-    for (number, (store, resumed)) in &mut guests {
-        assert_eq!(resumed.pending_wait().unwrap().place, Some(*number as u32));
+    let resumed_of = |pause| -> Vec<_> {
+        let guests = queue(from, Duration::from_millis(pause));
+        guests.iter().map(|checkpoint| resume(engine, &second, checkpoint)).collect()
+    };
+    let in_order = |guests: &Vec<(Store<()>, Resumed)>| {
+        let places = guests.iter().map(|(_, resumed)| resumed.pending_wait().unwrap().place);
+        places.eq((0..GUESTS as u32).map(Some))
+    };
+    // On a busy machine a guest may begin to wait after one that was started later.
+    let mut guests = [50, 500, 5000].into_iter().map(resumed_of).find(in_order).expect("in order");
+    for (store, resumed) in &mut guests {
         resumed.join_queue(store).unwrap();
     }
     let (sender, ended) = mpsc::channel();
     thread::scope(|scope| {
-        for (number, (mut store, resumed)) in guests.into_iter().rev() {
+        for (number, (mut store, resumed)) in guests.into_iter().enumerate().rev() {
             let sender = sender.clone();
             scope.spawn(move || {
                 assert_eq!(resumed.run(&mut store).unwrap(), said(0, -1));
@@ -380,9 +425,15 @@ fn wide(engine: &Engine) {
             memory
         };
         for from in sources(engine) {
-            let timeout = 200_000_000;
             let here = module(&from, &text);
-            let checkpoint = carry(&here, &make(&from), (0, timeout), include(), || ()).unwrap();
+            let pause = Duration::from_millis(30);
+            let in_time = |timeout: u64| {
+                let timeout = timeout as i64 * 1_000_000;
+                let wait = (0, timeout);
+                let taken = carry_after(pause, &here, &make(&from), wait, include(), || ());
+                Some((timeout, taken?.unwrap()))
+            };
+            let (timeout, checkpoint) = TIMEOUTS.into_iter().find_map(in_time).expect("it waits");
             let (mut store, resumed) = resume(engine, &make(engine), &checkpoint);
             assert_eq!(resumed.pending_wait().unwrap().address, 64);
             assert_eq!(resumed.run(&mut store).unwrap(), [Val::I32(2), Val::I64(timeout)]);

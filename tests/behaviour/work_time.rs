@@ -1,0 +1,31 @@
+//! How long a thread has worked, which other programs do not lengthen.
+
+use nix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant};
+
+/// The time of a processor that this thread has had, for tests that bound how long something works: on a busy machine a thread
+/// waits for a processor as long as it works, or many times that.
+pub(crate) struct WorkTime {
+    worked: Duration,
+    began: Instant,
+}
+
+impl WorkTime {
+    pub(crate) fn start() -> WorkTime {
+        WorkTime { worked: of_thread(), began: Instant::now() }
+    }
+
+    /// For how long this thread has worked since then.
+    pub(crate) fn worked(&self) -> Duration {
+        of_thread() - self.worked
+    }
+
+    /// The time of the clock since then.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+fn of_thread() -> Duration {
+    Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every thread has one"))
+}
