@@ -46,7 +46,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         let ended = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
         if let Some((name, began)) = ended
-            && began.elapsed() > Duration::from_secs(2)
+            && began.elapsed() > limit() / SLOW
         {
             eprintln!("test {name} took {} s", began.elapsed().as_secs());
         }

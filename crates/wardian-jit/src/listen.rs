@@ -100,6 +100,7 @@ pub(crate) fn noting(
 /// The record of a listened function.
 pub(crate) fn hook(b: &mut FunctionBuilder<'_>, vmctx: Value, defined: DefinedFuncIndex) -> Value {
     let hooks = b.ins().load(I64, trusted(), vmctx, instance::LISTENED);
+    let hooks = b.ins().band_imm_u(hooks, !instance::NOBODY_LISTENS as i64);
     let offset = i64::from(defined.as_u32()) * 8;
     match i32::try_from(offset) {
         Ok(offset) => b.ins().load(I64, trusted(), hooks, offset),

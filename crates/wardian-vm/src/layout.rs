@@ -350,8 +350,11 @@ pub mod instance {
     /// the store's thread only.
     pub const NESTED: i32 = 4 * WORD;
     /// Pointer to a `*Listened` for each function that the module defines; null as long as there
-    /// are none.
+    /// are none. While nobody listens to any of them [`NOBODY_LISTENS`] is set in it: as a signed number it is positive
+    /// where somebody listens, and nowhere else.
     pub const LISTENED: i32 = NESTED + 8;
+    /// A bit that no address has.
+    pub const NOBODY_LISTENS: usize = 1 << (usize::BITS - 1);
     /// Pointer to two `*InterpretedFunc` for each function that the module defines, null until they
     /// are needed: for calls from the instance itself, and for others.
     pub const INTERPRETED: i32 = LISTENED + WORD;

@@ -1,8 +1,8 @@
 //! Small functions, or what is usual of them, compiled into their callers.
 //!
 //! ```text
-//!   call $f           has any function of the instance ever been listened to? ── yes ──> the call ──┐
-//!                       └─ no ──> body of $f ────────────────────────────────────────────────────> next
+//!   call $f           does anybody listen to a function of the instance? ── yes ──> the call ──┐
+//!                       └─ no ──> body of $f ───────────────────────────────────────────────> next
 //!                                   └─ gives up ──> the call
 //!
 //!   call_indirect     is the element $f of this instance, and is nobody listening to it? ── yes ──> body of $f ──┐
@@ -10,10 +10,10 @@
 //!                                   └─ no ──> the call ──────────────────────────────────────────────────────────> next
 //! ```
 //!
-//! **Nothing has to be taken back.** What was assumed is asked again at each call: [`instance::LISTENED`] is null until
-//! somebody listens to a function of the instance, and not null from then on; the [identity](func::IDENTITY) of a
-//! function's record is zero while somebody listens to it. So frames that are open when a listener comes make the next
-//! call as a call, and code stays as it is.
+//! **Nothing has to be taken back.** What was assumed is asked again at each call: [`instance::LISTENED`] is positive
+//! while somebody listens to a function of the instance; the [identity](func::IDENTITY) of a function's record is zero
+//! while somebody listens to it. So frames that are open when a listener comes make the next call as a call, and code
+//! stays as it is.
 //!
 //! **The body can be left by a trap or a signal only**, since it calls nothing and has no loops: where its function would
 //! call, the body gives up, and the function is called instead (see [`super::leaf`]). So none of its frames waits
@@ -116,6 +116,7 @@ impl<'a> Translator<'a, '_> {
             (self.block_for_call(std::slice::from_ref(&leaf)), self.b.create_block());
         self.branch_if_asking(call);
         let listened = self.load_trusted(types::I64, Region::Code, self.vmctx, instance::LISTENED);
+        let listened = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, listened, 0);
         self.b.ins().brif(listened, call, &[], body, &[]);
         self.bodies(type_index, call, &[(body, leaf)], |t| Ok(t.function(function)))
     }

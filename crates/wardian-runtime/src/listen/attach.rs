@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::layout::{HostFunc, Noted, VmImport};
+use wardian_vm::layout::{HostFunc, Listened, Noted, VmImport};
 
 /// Functions of a module, each with the listeners that are to be notified.
 pub type Chosen = [(FuncIndex, Vec<Arc<dyn Listener>>)];
@@ -86,6 +86,7 @@ impl StoreInner {
                 None => self.listen_to_import(instance, &module, *func, &entries),
             }
         }
+        self.note_listening(instance);
         self.relink_importers(instance);
         Ok(())
     }
@@ -115,8 +116,22 @@ impl StoreInner {
         }
         let mut instances: Vec<InstanceId> = touched.iter().map(|t| t.0).collect();
         instances.dedup();
-        instances.into_iter().for_each(|i| self.relink_importers(i));
+        for instance in instances {
+            self.note_listening(instance);
+            self.relink_importers(instance);
+        }
         self.listening.forget_retired();
+    }
+
+    /// Notes for compiled code whether anybody listens to a function of an instance.
+    fn note_listening(&mut self, instance: InstanceId) {
+        let data = &mut self.entities[instance];
+        // SAFETY: the table holds hooks of this store.
+        let is_listened = |hook: NonNull<Listened>| unsafe {
+            !hook.cast::<Hook>().as_ref().listeners().is_empty()
+        };
+        let any = data.all_listened().any(is_listened);
+        data.set_is_listened(any);
     }
 
     fn replace_listeners(&mut self, hook: &mut Hook, entries: Vec<Entry>) {

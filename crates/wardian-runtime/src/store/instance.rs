@@ -199,9 +199,22 @@ impl InstanceData {
     pub(crate) fn set_listened(&mut self, defined: DefinedFuncIndex, listened: NonNull<Listened>) {
         if self.listened.is_empty() {
             self.listened = vec![0; self.module.decoded.info().bodies.len()].into();
-            self.vm.write(instance::LISTENED as u32, self.listened.as_ptr());
         }
         self.listened[defined.index()] = listened.as_ptr() as usize;
+    }
+
+    /// The functions that somebody listens to, or did.
+    pub(crate) fn all_listened(&self) -> impl Iterator<Item = NonNull<Listened>> {
+        self.listened.iter().filter_map(|listened| NonNull::new(*listened as *mut Listened))
+    }
+
+    /// Notes for compiled code whether anybody listens to a function of the instance.
+    pub(crate) fn set_is_listened(&mut self, is_listened: bool) {
+        if !self.listened.is_empty() {
+            let nobody = if is_listened { 0 } else { instance::NOBODY_LISTENS };
+            let word = self.listened.as_ptr() as usize | nobody;
+            self.vm.write(instance::LISTENED as u32, word);
+        }
     }
 
     /// The code that it was closed with, once the store has acted on that.
