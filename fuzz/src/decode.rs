@@ -17,9 +17,17 @@ static ENGINES: LazyLock<[Engine; 2]> = LazyLock::new(|| {
     })
 });
 
+/// Validates functions when they are first called.
+static LAZY: LazyLock<Engine> = LazyLock::new(|| {
+    let mut config = ENGINES[0].config().clone();
+    Engine::new(config.lazy_validation(true)).expect("the configuration works")
+});
+
 pub(crate) fn run(data: &[u8]) {
     let [interpreted, compiled] = &*ENGINES;
-    let module = match Module::new(interpreted, data) {
+    let module = Module::new(interpreted, data);
+    lazily(data, module.is_ok());
+    let module = match module {
         Ok(module) => module,
         Err(error) => return refused(data, &error),
     };
@@ -47,6 +55,16 @@ pub(crate) fn run(data: &[u8]) {
 
 fn code_bytes(module: &Module) -> usize {
     module.info().bodies.iter().map(|body| body.end - body.start).sum()
+}
+
+/// What is validated in two steps is valid if and only if it is in one; and after the first all can be asked of it.
+fn lazily(data: &[u8], is_valid: bool) {
+    let declared = Module::new(&LAZY, data);
+    if let Ok(module) = &declared {
+        inspect(module);
+    }
+    let valid = declared.and_then(|module| module.ensure_valid());
+    assert_eq!(valid.is_ok(), is_valid, "{valid:?}");
 }
 
 /// A refusal says why, at no great length, and says the same to who only validates.

@@ -37,6 +37,7 @@ mod inspection;
 mod instance_pre;
 mod instances;
 mod isolation;
+mod lazy_validation;
 mod legacy_exceptions;
 mod limits;
 mod listeners;
@@ -112,6 +113,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     instances::TABLE,
     isolation::TABLE,
     callee_saved::TABLE,
+    lazy_validation::TABLE,
     legacy_exceptions::TABLE,
     limits::TABLE,
     listeners::TABLE,

@@ -25,18 +25,20 @@ pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
     ];
     if cfg!(feature = "jit") {
         let compiled = engine(EngineKind::Compiled, 0, true);
-        let tiered = [0, 1, 3].map(|hot| engine(EngineKind::Tiered, hot, true));
+        let mut tiered = [0, 1, 3].map(|hot| engine(EngineKind::Tiered, hot, true));
+        let mut lazy = config(EngineKind::Tiered, 1, true);
+        tiered[1] = Engine::new(lazy.lazy_validation(true)).expect("the configuration works");
         let checked = engine(EngineKind::Tiered, 2, false);
         ways.extend([
             way("compiled", &compiled, false),
             way("tiered, hot at once", &tiered[0], false),
-            way("tiered, hot after 1", &tiered[1], false),
+            way("tiered, hot after 1, validated lazily", &tiered[1], false),
             way("tiered, hot after 3", &tiered[2], false),
             way("tiered, hot after 2, checks", &checked, false),
             way("compiled, collections everywhere", &collecting(EngineKind::Compiled), false),
             way("tiered, collections everywhere", &collecting(EngineKind::Tiered), false),
             way("compiled, listened", &compiled, true),
-            way("tiered, hot after 1, listened", &tiered[1], true),
+            way("tiered, hot after 1, validated lazily, listened", &tiered[1], true),
             way("tiered, hot after 3, listened", &tiered[2], true),
         ]);
     }

@@ -156,6 +156,13 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) deterministic: bool,
 
+    /// Validate each function before it is first called, rather than all of them before the program begins
+    ///
+    /// A large program of which little runs begins sooner. A call of a function that is not valid ends the program.
+    /// Without effect with --engine jit.
+    #[arg(long)]
+    pub(crate) lazy_validation: bool,
+
     /// How the guest's code is run
     ///
     /// By default tiered.

@@ -131,7 +131,8 @@ fn engine(args: &RunArgs, verbose: bool, observer: &dyn Observer) -> wardian::Re
         config
             .stack_size(args.stack_size)
             .fuel(args.fuel.is_some())
-            .deterministic(args.deterministic);
+            .deterministic(args.deterministic)
+            .lazy_validation(args.lazy_validation);
         config.perf_map(args.perf == Some(PerfArg::Map));
         config.perf_dump(args.perf == Some(PerfArg::Jitdump));
         #[cfg(feature = "jit")]

@@ -3,20 +3,19 @@
 mod recursive;
 
 use crate::convert::{const_expr, global_type, memory_type, table_type, type_kind};
+use crate::validation::{Unvalidated, Validation};
 use crate::{
     CustomSection, DataSegment, DecodeError, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode, features,
 };
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use wardian_types::{
-    CoreFeatures, DeclaredType, DefinedFuncIndex, FuncIndex, GlobalIndex, MemoryIndex, StructType,
-    TableIndex, TagIndex, TypeIndex,
+    CoreFeatures, DeclaredType, FuncIndex, GlobalIndex, MemoryIndex, StructType, TableIndex,
+    TagIndex, TypeIndex,
 };
 use wasmparser::{
-    BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TableInit,
-    TypeRef, ValidPayload, Validator, ValidatorResources,
+    DataKind, ElementKind, FuncToValidate, Parser, Payload, TableInit, TypeRef, ValidPayload,
+    Validator,
 };
 
 /// Reads `bytes`, validating everything; function bodies on up to `threads` threads.
@@ -43,30 +42,55 @@ pub(crate) fn decode(
     })
 }
 
+/// Reads `bytes`, validating all but function bodies. Where more than that is needed to say whether a module is valid, all
+/// of it is validated: then there are no bodies left.
+pub(crate) fn decode_lazily(
+    bytes: &[u8],
+    features: CoreFeatures,
+    threads: usize,
+) -> Result<(ModuleInfo, Option<Unvalidated>), DecodeError> {
+    check_header(bytes)?;
+    if !recursive::applies(features)
+        && let Ok((info, validation)) = read_declarations(bytes, features::to_parser(features))
+    {
+        let unvalidated = validation.map(|validation| Unvalidated::new(validation, &info));
+        return Ok((info, unvalidated));
+    }
+    // With the error that says most.
+    decode(bytes, features, threads).map(|info| (info, None))
+}
+
 fn read_and_validate(
     bytes: &[u8],
     features: wasmparser::WasmFeatures,
     threads: usize,
 ) -> Result<ModuleInfo, DecodeError> {
+    let (info, validation) = read_declarations(bytes, features)?;
+    if let Some(validation) = validation {
+        validation.all(bytes, &info, threads).map_err(DecodeError::parser)?;
+    }
+    Ok(info)
+}
+
+/// Reads and validates all but function bodies, whose validation is returned if there are any.
+fn read_declarations(
+    bytes: &[u8],
+    features: wasmparser::WasmFeatures,
+) -> Result<(ModuleInfo, Option<Validation>), DecodeError> {
     let mut validator = Validator::new_with_features(features);
     let mut info = ModuleInfo::default();
-    // What all bodies have in common: a large module has half a million of them.
-    let mut common = None;
+    let mut validation = None;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(DecodeError::parser)?;
-        if let ValidPayload::Func(func, _) =
+        if let ValidPayload::Func(FuncToValidate { resources, features, .. }, _) =
             validator.payload(&payload).map_err(DecodeError::parser)?
-            && common.is_none()
+            && validation.is_none()
         {
-            common = Some((func.resources, func.features));
+            validation = Some(Validation { resources, features });
         }
         read_payload(&mut info, payload)?;
     }
-    if let Some((resources, features)) = common {
-        let bodies = Bodies { bytes, info: &info, resources, features };
-        bodies.validate(threads).map_err(DecodeError::parser)?;
-    }
-    Ok(info)
+    Ok((info, validation))
 }
 
 /// Reads `bytes` that are known to be valid: declarations only, no validation of bodies.
@@ -127,79 +151,6 @@ fn hex(bytes: &[u8]) -> String {
         return " nothing".into();
     }
     bytes.iter().map(|b| format!(" {b:02x}")).collect()
-}
-
-/// The bodies of a module whose declarations are valid.
-struct Bodies<'a> {
-    bytes: &'a [u8],
-    info: &'a ModuleInfo,
-    resources: ValidatorResources,
-    features: wasmparser::WasmFeatures,
-}
-
-impl Bodies<'_> {
-    /// Validates them in parallel. Of several errors the one that comes first in the module is returned, so
-    /// that the message does not depend on the threads.
-    fn validate(&self, threads: usize) -> Result<(), wasmparser::Error> {
-        const CHUNK: usize = 64;
-        /// Bytes of code whose validation takes about half a millisecond.
-        const THREAD_BYTES: usize = 128 << 10;
-        let total = self.info.bodies.len();
-        let next = AtomicUsize::new(0);
-        let first: Mutex<Option<wasmparser::Error>> = Mutex::new(None);
-        let work = || {
-            let mut allocs = wasmparser::FuncValidatorAllocations::default();
-            loop {
-                let begin = next.fetch_add(CHUNK, Ordering::Relaxed);
-                for defined in begin..total.min(begin.saturating_add(CHUNK)) {
-                    if let Err(error) =
-                        self.validate_one(DefinedFuncIndex::from_usize(defined), &mut allocs)
-                    {
-                        let mut first = first.lock().unwrap_or_else(|e| e.into_inner());
-                        if first.as_ref().is_none_or(|f| error.offset() < f.offset()) {
-                            *first = Some(error);
-                        }
-                        return;
-                    }
-                }
-                if begin >= total {
-                    return;
-                }
-            }
-        };
-        // What a thread does must take longer than to start it.
-        let bytes = self.info.bodies.iter().map(|body| body.len()).sum::<usize>();
-        let worthwhile = total.div_ceil(CHUNK).min(1 + bytes / THREAD_BYTES).max(1);
-        let threads = threads.clamp(1, worthwhile);
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
-            work();
-        });
-        first.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
-    }
-
-    fn validate_one(
-        &self,
-        defined: DefinedFuncIndex,
-        allocs: &mut wasmparser::FuncValidatorAllocations,
-    ) -> Result<(), wasmparser::Error> {
-        let range = self.info.bodies[defined].clone();
-        let index = self.info.func_index(defined);
-        let func = FuncToValidate {
-            resources: &self.resources,
-            index: index.as_u32(),
-            ty: self.info.functions[index].as_u32(),
-            features: self.features,
-        };
-        let start = range.start as u64;
-        let body = FunctionBody::new(BinaryReader::new(&self.bytes[range], start));
-        let mut validator = func.into_validator(std::mem::take(allocs));
-        validator.validate(&body)?;
-        *allocs = validator.into_allocations();
-        Ok(())
-    }
 }
 
 /// A range of the parser as one of the module's bytes.

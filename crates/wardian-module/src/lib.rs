@@ -24,6 +24,7 @@ mod names;
 mod operands;
 pub mod operators;
 mod text;
+mod validation;
 
 pub use access::{MemoryOperator, stores};
 pub use callees::{direct_callees, makes_tail_calls};

@@ -2,6 +2,7 @@
 
 use crate::go::{Go, GoCall};
 use crate::operands::Answers;
+use crate::validation::Unvalidated;
 use crate::{
     DebugInfo, DecodeError, Dwarf, Import, ItemIndex, ModuleInfo, Names, SourceLocation, decode,
     features,
@@ -9,13 +10,16 @@ use crate::{
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
-use wardian_types::{CoreFeatures, FuncIndex, IndexVec, SubType, TypeNumber};
+use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex, IndexVec, SubType, TypeNumber};
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
+///
+/// Of a module that was decoded lazily only the declarations are known to be valid: see [`Module::ensure_valid`].
 #[derive(Debug)]
 pub struct Module {
     bytes: Vec<u8>,
     info: ModuleInfo,
+    unvalidated: Option<Unvalidated>,
     names: OnceLock<Names>,
     dwarf: OnceLock<Dwarf>,
     /// None of a module that is not one of Go.
@@ -59,7 +63,21 @@ impl Module {
         threads: usize,
     ) -> Result<Module, DecodeError> {
         let info = decode::decode(&bytes, features, threads)?;
-        Ok(Module::from_parts(bytes, info))
+        Ok(Module::from_parts(bytes, info, None))
+    }
+
+    /// Decodes a binary module and validates all but its function bodies, as far as that is enough.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::decode`], but for what is wrong in bodies.
+    pub fn decode_lazily(
+        bytes: Vec<u8>,
+        features: CoreFeatures,
+        threads: usize,
+    ) -> Result<Module, DecodeError> {
+        let (info, unvalidated) = decode::decode_lazily(&bytes, features, threads)?;
+        Ok(Module::from_parts(bytes, info, unvalidated))
     }
 
     /// Decodes a module that has been validated before; its bodies are not looked at.
@@ -69,18 +87,49 @@ impl Module {
     /// The module is malformed.
     pub fn decode_trusted(bytes: Vec<u8>) -> Result<Module, DecodeError> {
         let info = decode::decode_trusted(&bytes)?;
-        Ok(Module::from_parts(bytes, info))
+        Ok(Module::from_parts(bytes, info, None))
     }
 
-    fn from_parts(bytes: Vec<u8>, info: ModuleInfo) -> Module {
+    fn from_parts(bytes: Vec<u8>, info: ModuleInfo, unvalidated: Option<Unvalidated>) -> Module {
         Module {
             bytes,
             info,
+            unvalidated,
             names: OnceLock::new(),
             dwarf: OnceLock::new(),
             go: OnceLock::new(),
             public: OnceLock::new(),
             answers: Answers::default(),
+        }
+    }
+
+    /// Whether bodies are validated before they are used, rather than when the module was decoded.
+    pub fn is_validated_lazily(&self) -> bool {
+        self.unvalidated.is_some()
+    }
+
+    /// Makes sure that a body is valid, before anything is made from it.
+    ///
+    /// # Errors
+    ///
+    /// It is not, which is possible only in a module that was decoded lazily.
+    #[inline]
+    pub fn ensure_valid(&self, defined: DefinedFuncIndex) -> Result<(), DecodeError> {
+        match &self.unvalidated {
+            None => Ok(()),
+            Some(unvalidated) => unvalidated.ensure(&self.bytes, &self.info, defined),
+        }
+    }
+
+    /// Makes sure that all bodies are valid, on up to `threads` threads.
+    ///
+    /// # Errors
+    ///
+    /// One is not, which is possible only in a module that was decoded lazily.
+    pub fn ensure_all_valid(&self, threads: usize) -> Result<(), DecodeError> {
+        match &self.unvalidated {
+            None => Ok(()),
+            Some(unvalidated) => unvalidated.ensure_all(&self.bytes, &self.info, threads),
         }
     }
 

@@ -63,6 +63,11 @@ impl CoverageMap {
     /// It needs an engine with [`wardian::CoreFeatures::MULTI_MEMORY`]. Functions, and all memories and
     /// exports that were there, keep their indices and names; custom sections stay, without those that
     /// are about code offsets, which are other ones now.
+    ///
+    /// # Panics
+    ///
+    /// A function is not valid, which is possible only with [`wardian::Config::lazy_validation`]:
+    /// [`Module::ensure_valid`] says so before.
     pub fn instrument(module: &Module) -> (Vec<u8>, CoverageMap) {
         CoverageMap::with_counters(module, false)
     }

@@ -199,6 +199,12 @@ impl Engine {
         format!("{compiler}; features {}", self.0.settings.features)
     }
 
+    /// Whether function bodies are validated before they are first used. An engine that compiles all of a module needs all of
+    /// them at once.
+    pub fn validates_lazily(&self) -> bool {
+        self.0.settings.lazy_validation && self.kind() != EngineKind::Compiled
+    }
+
     /// What makes machine code.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub struct Settings {
     pub background: bool,
     /// What modules may use.
     pub features: CoreFeatures,
+    /// Whether function bodies are validated before they are first called.
+    pub lazy_validation: bool,
     /// Bytes of stack for the guests of a store.
     pub stack_size: usize,
     /// Bytes of code that all modules may have together.
@@ -99,6 +101,7 @@ impl Default for Settings {
             hot_after: None,
             background: true,
             features: CoreFeatures::default(),
+            lazy_validation: false,
             stack_size: 8 << 20,
             code_limit: usize::MAX,
             perf_map: false,

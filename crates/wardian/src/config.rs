@@ -161,6 +161,24 @@ impl Config {
         self
     }
 
+    /// Whether a tiered or interpreted engine validates each function before it is first called, rather than all of them
+    /// when a module is made. Default: off.
+    ///
+    /// A program of which little runs begins sooner: most of the time until its first instruction goes into validation. The
+    /// declarations of a module are validated when it is made in any case. A call of a function that is not valid ends
+    /// with [`ErrorKind::Decode`]; nothing of such a function is executed, and the instance can be used as before.
+    /// [`Module::ensure_valid`] validates what is left.
+    ///
+    /// The specification allows this: *Implementation Limitations, Validation*. A compiled engine compiles all
+    /// functions, and validates all.
+    ///
+    /// [`ErrorKind::Decode`]: crate::ErrorKind::Decode
+    /// [`Module::ensure_valid`]: crate::Module::ensure_valid
+    pub fn lazy_validation(&mut self, on: bool) -> &mut Config {
+        self.settings.lazy_validation = on;
+        self
+    }
+
     /// Threads that validate and compile a module together. Default: one for each processor.
     pub fn compile_threads(&mut self, threads: usize) -> &mut Config {
         self.settings.threads = threads.max(1);

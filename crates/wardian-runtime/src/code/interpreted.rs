@@ -53,6 +53,7 @@ impl ModuleInner {
         if let Some(code) = slot.get() {
             return Ok(code);
         }
+        self.decoded.ensure_valid(defined)?;
         let mut translator = self.interpreted.translator.lock().unwrap_or_else(|e| e.into_inner());
         let translation =
             translator.translate(&self.interpreter_env(), defined).map_err(|error| {

@@ -38,6 +38,12 @@ impl CodeKey {
         CodeKey(hasher.finalize())
     }
 
+    /// The key of the same code in the cache of an engine that validates functions when they are first called: whoever
+    /// finds an entry under it does not know whether the rest of the module is valid.
+    pub fn of_lazily_validated(&self) -> CodeKey {
+        CodeKey(blake3::keyed_hash(self.as_bytes(), b"validated lazily"))
+    }
+
     /// The key as 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()

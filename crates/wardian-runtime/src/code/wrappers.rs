@@ -90,6 +90,9 @@ impl ModuleInner {
     ) -> Result<()> {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
         let compiler = self.engine.compiler()?;
+        for defined in &functions {
+            self.ensure_compilable(*defined, std::iter::empty())?;
+        }
         let compiled = self.compile_each(&functions, |defined| {
             compiler.compile_notifying(info, bytes, defined, variant)
         })?;

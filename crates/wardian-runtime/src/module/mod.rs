@@ -25,7 +25,8 @@ use wardian_vm::compiled::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
 
-/// A module, validated and ready to be instantiated any number of times.
+/// A module, validated and ready to be instantiated any number of times. Of a tiered or interpreted engine that validates
+/// lazily, the declarations are validated; each body is before it is translated or compiled, or compiled into another.
 pub struct ModuleInner {
     /// Its engine.
     pub engine: Engine,
@@ -125,6 +126,11 @@ impl ModuleInner {
             .get_or_init(|| CodeKey::new(&self.engine.fingerprint(), self.decoded.bytes(), variant))
     }
 
+    /// What code of the usual variant has as its key in the engine's cache.
+    pub fn cache_key(&self) -> CodeKey {
+        cache_key(&self.engine, self.key())
+    }
+
     /// Compiles all of its functions.
     ///
     /// # Errors
@@ -150,6 +156,7 @@ impl ModuleInner {
         cancelled: Option<&(dyn Fn() -> bool + Sync)>,
     ) -> Result<CompiledCode> {
         let threads = self.engine.settings().threads;
+        self.decoded.ensure_all_valid(threads)?;
         let options = ModuleOptions { variant, threads, cancelled, progress };
         self.engine
             .compiler()?
@@ -296,6 +303,11 @@ impl std::fmt::Debug for ModuleInner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ModuleInner")
     }
+}
+
+/// What code with this key has as its key in the engine's cache.
+pub fn cache_key(engine: &Engine, key: &CodeKey) -> CodeKey {
+    if engine.validates_lazily() { key.of_lazily_validated() } else { *key }
 }
 
 /// The variant of code for memories that an engine makes itself.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use wardian_runtime::listen::attach::compiled_in;
-use wardian_runtime::module::{ModuleInner, usual_variant};
+use wardian_runtime::module::{ModuleInner, cache_key, usual_variant};
 use wardian_vm::compiled::CompiledCode;
 
 impl Module {
@@ -18,7 +18,9 @@ impl Module {
     /// # Errors
     ///
     /// The bytes are no valid module (with the byte offset and the reason), or the code generator
-    /// gives up on it.
+    /// gives up on it. Functions are validated later with [`Config::lazy_validation`].
+    ///
+    /// [`Config::lazy_validation`]: crate::Config::lazy_validation
     #[doc(alias = "from_binary", alias = "CompileModule")]
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
         Module::new_with(engine, bytes, &CompileOptions::new())
@@ -79,21 +81,25 @@ impl Module {
         let key = cache
             .as_ref()
             .map(|_| CodeKey::new(&engine.fingerprint(), &binary, usual_variant(engine.inner())));
-        let found = cache.as_ref().zip(key.as_ref()).and_then(|(cache, key)| cache.get(key));
+        let kept_as = key.as_ref().map(|key| cache_key(engine.inner(), key));
+        let found = cache.as_ref().zip(kept_as.as_ref()).and_then(|(cache, key)| cache.get(key));
         // Code of another module is none: an implementation may have mixed them up.
-        let cached = found.filter(|code| key.is_some_and(|key| code.origin() == key.as_bytes()));
+        let cached =
+            found.filter(|code| kept_as.is_some_and(|key| code.origin() == key.as_bytes()));
         let is_enough = |code: &CompiledCode| {
             // Of a tiered engine there may be what was hot.
             engine.kind() == EngineKind::Tiered || code.is_complete()
         };
         let config = engine.inner().settings();
+        let (features, threads) = (config.features, config.threads);
+        let bytes = binary.into_owned();
         let decoded = match &cached {
-            // What is in the cache was valid when it was put there, under the same features.
-            Some(_) => wardian_module::Module::decode_trusted(binary.into_owned())?,
-            None => {
-                let bytes = binary.into_owned();
-                wardian_module::Module::decode(bytes, config.features, config.threads)?
+            _ if engine.inner().validates_lazily() => {
+                wardian_module::Module::decode_lazily(bytes, features, threads)?
             }
+            // What is in the cache was valid when it was put there, under the same features.
+            Some(_) => wardian_module::Module::decode_trusted(bytes)?,
+            None => wardian_module::Module::decode(bytes, features, threads)?,
         };
         let module = Module::of(ModuleInner::new(engine.inner(), decoded, key)?);
         module.choose_listeners(&options.listeners);
@@ -111,7 +117,7 @@ impl Module {
                     Some(reason) => return Err(Error::new(ErrorKind::Stopped(reason))),
                     None => code?,
                 };
-                if let Some((cache, key)) = cache.zip(key) {
+                if let Some((cache, key)) = cache.zip(kept_as) {
                     cache.put(&key, &code);
                 }
                 code
@@ -182,8 +188,23 @@ impl Module {
         Ok(())
     }
 
+    /// Makes sure that all function bodies are valid, where [`Config::lazy_validation`] has left that for later.
+    ///
+    /// # Errors
+    ///
+    /// One is not: the error says which operator, and why. The module can be used as before.
+    ///
+    /// [`Config::lazy_validation`]: crate::Config::lazy_validation
+    pub fn ensure_valid(&self) -> Result<()> {
+        Ok(self.0.decoded.ensure_all_valid(self.0.engine.settings().threads)?)
+    }
+
     /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
     /// version of Wardian.
+    ///
+    /// # Errors
+    ///
+    /// The engine compiles nothing, the code generator gives up, or a function is not valid that was not validated before.
     #[doc(alias = "precompile_module")]
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let usual = self.0.usual_variant();

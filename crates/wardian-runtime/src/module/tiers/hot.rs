@@ -178,6 +178,22 @@ impl ModuleInner {
         known.entry(defined).or_insert_with(find).clone()
     }
 
+    /// Makes sure that a function is valid, and all that may be compiled into it: what it calls by index, and these targets
+    /// of other calls.
+    pub(crate) fn ensure_compilable(
+        &self,
+        defined: DefinedFuncIndex,
+        targets: impl Iterator<Item = DefinedFuncIndex>,
+    ) -> Result<()> {
+        if !self.decoded.is_validated_lazily() {
+            return Ok(());
+        }
+        self.decoded.ensure_valid(defined)?;
+        let callees = self.callees(defined);
+        let mut read = callees.iter().copied().chain(targets);
+        Ok(read.try_for_each(|read| self.decoded.ensure_valid(read))?)
+    }
+
     /// Whether compiling a function would take a thread for so long that others suffer.
     fn is_too_complex(&self, defined: DefinedFuncIndex) -> bool {
         self.cost(defined) > MOST
@@ -226,6 +242,7 @@ impl ModuleInner {
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
         let fail = |e: wardian_vm::compiled::CompileError| Error::compile(e);
         let expected = self.usual_targets(work.defined());
+        self.ensure_compilable(work.defined(), expected.iter().map(|(_, target)| *target))?;
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {
                 compiler.compile_function(info, bytes, defined, variant, &expected)
@@ -276,7 +293,8 @@ impl ModuleInner {
         if let Ok(compiler) = self.engine.compiler()
             && let Ok(code) = compiler.assemble(functions.collect())
         {
-            cache.put(self.key(), &code.with_origin(*self.key().as_bytes()));
+            let key = self.cache_key();
+            cache.put(&key, &code.with_origin(*key.as_bytes()));
         }
     }
 }
