@@ -199,12 +199,15 @@ impl ModuleInner {
         self.cost(defined) > MOST
     }
 
-    /// Microseconds that compiling a function may take.
+    /// Microseconds that compiling a function may take: more than there are if it is not valid.
     fn cost(&self, defined: DefinedFuncIndex) -> u64 {
         let mut costs = self.tier.costs.lock().unwrap_or_else(|e| e.into_inner());
         let find = || {
             let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
-            wardian_module::Complexity::of(info, bytes, defined).micros()
+            match self.decoded.ensure_valid(defined) {
+                Ok(()) => wardian_module::Complexity::of(info, bytes, defined).micros(),
+                Err(_) => u64::MAX,
+            }
         };
         *costs.entry(defined).or_insert_with(find)
     }
