@@ -26,12 +26,19 @@ struct Engine {
 const WARDIAN: (&str, &str) = ("wardian", "WARDIAN_BENCH_WARDIAN");
 const WARDIAN_DIRECTORY: &[&str] = &["--dir", "DIR:/"];
 
-const ENGINES: [Engine; 11] = [
+const ENGINES: [Engine; 12] = [
     Engine {
         name: crate::engines::TIERED,
         command: WARDIAN.0,
         variable: WARDIAN.1,
         before: &["run", "--no-cache", "--engine", "tiered"],
+        directory: WARDIAN_DIRECTORY,
+    },
+    Engine {
+        name: "tiered lazy",
+        command: WARDIAN.0,
+        variable: WARDIAN.1,
+        before: &["run", "--no-cache", "--engine", "tiered", "--lazy-validation"],
         directory: WARDIAN_DIRECTORY,
     },
     Engine {
