@@ -48,6 +48,9 @@ WASM_API_EXTERN void wardian_config_stack_size(wasm_config_t*, size_t);
 WASM_API_EXTERN void wardian_config_checkpoints(wasm_config_t*, enum wardian_checkpoints);
 // Memories whose first fork copies nothing. A process that forks must not use such stores in both processes.
 WASM_API_EXTERN void wardian_config_forkable_memories(wasm_config_t*, bool);
+// Whether functions are validated before they are first called: a call of one that is not valid ends with
+// WARDIAN_ERROR_DECODE. A compiled engine validates all of them.
+WASM_API_EXTERN void wardian_config_lazy_validation(wasm_config_t*, bool);
 
 // -------------------------------------------------------------------------------------------------
 // Modules

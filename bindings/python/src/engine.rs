@@ -12,8 +12,8 @@ pub(crate) struct Config(wardian::Config);
 impl Config {
     #[new]
     #[pyo3(signature = (*, engine="tiered", fuel=false, stack_size=None, checkpoints="off", signals=true,
-        deterministic=false, forkable_memories=false, backtrace_frames=64, perf_map=false,
-        perf_dump=false))]
+        deterministic=false, lazy_validation=false, forkable_memories=false, backtrace_frames=64,
+        perf_map=false, perf_dump=false))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         engine: &str,
@@ -22,6 +22,7 @@ impl Config {
         checkpoints: &str,
         signals: bool,
         deterministic: bool,
+        lazy_validation: bool,
         forkable_memories: bool,
         backtrace_frames: usize,
         perf_map: bool,
@@ -50,6 +51,7 @@ impl Config {
         let mut config = wardian::Config::new();
         config.engine(kind).fuel(fuel).checkpoints(checkpoints).signals(signals);
         config
+            .lazy_validation(lazy_validation)
             .forkable_memories(forkable_memories)
             .backtrace_frames(backtrace_frames)
             .perf_map(perf_map)

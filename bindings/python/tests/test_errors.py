@@ -132,3 +132,15 @@ def test_all_are_wardian_errors_with_a_kind_of_their_own():
     classes = [c for c in vars(wardian).values() if isinstance(c, type) and issubclass(c, WardianError)]
     assert {c.kind for c in classes} | {wardian.Restored.kind} == set(ErrorKind)
     assert issubclass(StoreBusy, RuntimeError) and not issubclass(wardian.Restored, Exception)
+
+
+def test_functions_are_validated_when_they_are_called():
+    engine = Engine(Config(lazy_validation=True))
+    text = '(module (func (export "good") (result i32) i32.const 7) (func (export "bad") i32.add drop))'
+    with pytest.raises(DecodeError):
+        Module(Engine(), text)
+    found = exports(engine, Store(engine), text)
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="type mismatch"):
+            found.bad()
+        assert found.good() == 7

@@ -42,3 +42,9 @@ pub unsafe extern "C" fn wardian_config_forkable_memories(config: *mut Configura
     // SAFETY: see the crate's documentation.
     unsafe { (*config).0.forkable_memories(on) };
 }
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_config_lazy_validation(config: *mut Configuration, on: bool) {
+    // SAFETY: see the crate's documentation.
+    unsafe { (*config).0.lazy_validation(on) };
+}

@@ -130,6 +130,18 @@ static void others(void) {
   wasm_trap_delete(trap);
   wasm_byte_vec_delete(&bytes);
 
+  wasm_module_t* partly = module_of(store,
+    "(module (func (export \"good\")) (func (export \"bad\") i32.add drop))");
+  wasm_instance_t* instance = wardian_linker_instantiate(linker, store, partly, &trap);
+  no_trap(trap);
+  no_trap(call(instance, "good", -1));
+  trap = call(instance, "bad", -1);
+  is(trap, WARDIAN_ERROR_DECODE);
+  wasm_trap_delete(trap);
+  no_trap(call(instance, "good", -1));
+  wasm_instance_delete(instance);
+  wasm_module_delete(partly);
+
   wasm_module_t* needs = module_of(store,
     "(module (import \"h\" \"fail\" (global i32)) (import \"x\" \"y\" (func)))");
   CHECK(wardian_linker_instantiate(linker, store, needs, &trap) == NULL);
@@ -157,6 +169,7 @@ static void others(void) {
 int main(void) {
   wasm_config_t* config = wasm_config_new();
   wardian_config_engine(config, WARDIAN_INTERPRETED);
+  wardian_config_lazy_validation(config, true);
   engine = wasm_engine_new_with_config(config);
   store = wasm_store_new(engine);
   linker = wardian_linker_new(engine);

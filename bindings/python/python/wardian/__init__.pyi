@@ -133,6 +133,7 @@ class Config:
         checkpoints: Literal["off", "calls", "calls_and_loops"] = "off",
         signals: bool = True,
         deterministic: bool = False,
+        lazy_validation: bool = False,
         forkable_memories: bool = False,
         backtrace_frames: int = 64,
         perf_map: bool = False,
