@@ -16,6 +16,94 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// What a call through a table called, as far as that was noted: see [`CallTargets::most`] for what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallTargets<F> {
+    /// Calls that were noted.
+    calls: u64,
+    /// At most [`WORDS`] functions, the most frequent first, each with how often it was called at least.
+    votes: Vec<(F, u64)>,
+}
+
+impl<F> Default for CallTargets<F> {
+    fn default() -> CallTargets<F> {
+        CallTargets { calls: 0, votes: Vec::new() }
+    }
+}
+
+impl<F: Copy + Ord> CallTargets<F> {
+    /// So many calls, of which at least so many called each of these functions. Of a function that is there twice, and of
+    /// more functions than are kept, the calls are counted as those of others.
+    pub fn new(calls: u64, votes: impl IntoIterator<Item = (F, u64)>) -> CallTargets<F> {
+        let mut known: Vec<(F, u64)> = Vec::new();
+        for (function, count) in votes {
+            if known.len() < WORDS && count != 0 && known.iter().all(|(f, _)| *f != function) {
+                known.push((function, count));
+            }
+        }
+        CallTargets { calls, votes: known }.sorted()
+    }
+
+    /// Calls that were noted.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// The functions that are known, the most frequent first, each with how often it was called at least.
+    pub fn votes(&self) -> &[(F, u64)] {
+        &self.votes
+    }
+
+    /// How often a function with so many votes was called at most; with none, one that is not known.
+    ///
+    /// Where a call took a vote from each of the functions, it has none either: so of five calls without a vote at most one
+    /// was of the same function.
+    pub fn most(&self, votes: u64) -> u64 {
+        votes.saturating_add(self.calls.saturating_sub(self.sum()) / (WORDS as u64 + 1))
+    }
+
+    /// Adds what was noted elsewhere of the same call. The bounds stay true: what is more than there is room for is taken from
+    /// all functions alike.
+    pub fn merge(&mut self, other: &CallTargets<F>) {
+        self.calls = self.calls.saturating_add(other.calls);
+        for (function, votes) in &other.votes {
+            match self.votes.iter_mut().find(|(known, _)| known == function) {
+                Some((_, sum)) => *sum = sum.saturating_add(*votes),
+                None => self.votes.push((*function, *votes)),
+            }
+        }
+        *self = std::mem::take(self).sorted();
+        if let Some((_, too_many)) = self.votes.get(WORDS).copied() {
+            self.votes.iter_mut().for_each(|(_, votes)| *votes = votes.saturating_sub(too_many));
+            self.votes.retain(|(_, votes)| *votes != 0);
+        }
+    }
+
+    /// The same of functions under other names. Those that have none are counted as others.
+    pub fn map<G: Copy + Ord>(&self, name: impl Fn(F) -> Option<G>) -> CallTargets<G> {
+        let named = self.votes.iter().filter_map(|(f, votes)| Some((name(*f)?, *votes)));
+        CallTargets::new(self.calls, named)
+    }
+
+    /// The functions that were called most, the most frequent first: each has votes of a tenth of the calls at least, all
+    /// together of a third. (Votes are fewer than calls where many functions are called.)
+    pub fn usual(&self) -> impl Iterator<Item = F> {
+        let least = self.calls.div_ceil(10).max(1);
+        let often = self.votes.iter().take_while(move |(_, votes)| *votes >= least);
+        let together = often.clone().fold(0_u64, |sum, (_, votes)| sum.saturating_add(*votes));
+        often.filter(move |_| together >= self.calls.div_ceil(3)).map(|(function, _)| *function)
+    }
+
+    fn sum(&self) -> u64 {
+        self.votes.iter().fold(0, |sum, (_, votes)| sum.saturating_add(*votes))
+    }
+
+    fn sorted(mut self) -> CallTargets<F> {
+        self.votes.sort_by_key(|(function, votes)| (std::cmp::Reverse(*votes), *function));
+        self
+    }
+}
+
 /// Words for each call.
 pub(crate) const WORDS: usize = 4;
 
@@ -61,18 +149,12 @@ fn note_other(words: &[AtomicU64; WORDS], entry: u32) {
     }
 }
 
-/// The functions that were called most, the most frequent first: each has votes of a tenth of the calls at least, all
-/// together of a third. (Votes are fewer than calls where many functions are called.)
-pub(crate) fn usual(words: &[AtomicU64]) -> Vec<u32> {
+/// What the words of a call say.
+pub(crate) fn noted(words: &[AtomicU64]) -> CallTargets<u32> {
     let words: Vec<u64> = words.iter().map(|word| word.load(Relaxed)).collect();
     let calls = words.first().map_or(0, |first| first / CALL);
-    let mut often: Vec<u64> =
-        words.into_iter().filter(|word| votes(*word) * 10 >= calls.max(1)).collect();
-    if often.iter().map(|word| votes(*word)).sum::<u64>() * 3 < calls {
-        return Vec::new();
-    }
-    often.sort_by_key(|word| std::cmp::Reverse(votes(*word)));
-    often.into_iter().map(|word| word as u32).collect()
+    let known = words.into_iter().filter(|word| votes(*word) != 0);
+    CallTargets::new(calls, known.map(|word| (word as u32, votes(word))))
 }
 
 fn votes(word: u64) -> u64 {
@@ -83,10 +165,14 @@ fn votes(word: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(calls: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    fn seen(calls: impl IntoIterator<Item = u32>) -> CallTargets<u32> {
         let words = [const { AtomicU64::new(0) }; WORDS];
         calls.into_iter().for_each(|entry| note(&words, entry));
-        usual(&words)
+        noted(&words)
+    }
+
+    fn of(calls: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        seen(calls).usual().collect()
     }
 
     #[test]
@@ -108,5 +194,45 @@ mod tests {
         assert_eq!(of(one_of_many), [], "most calls call others");
         let after_others = (0..1000).chain(std::iter::repeat_n(u32::MAX, 60_000));
         assert_eq!(of(after_others), [u32::MAX], "after a beginning");
+    }
+
+    /// How often a function is among some calls.
+    fn count(calls: &[u32], function: u32) -> u64 {
+        calls.iter().filter(|call| **call == function).count() as u64
+    }
+
+    #[test]
+    fn votes_are_bounds_however_they_are_merged() {
+        let turns = |n: u32, times: u32| (0..times).map(|i| i % n).collect::<Vec<_>>();
+        let skewed = |seed: u32| {
+            let next = |x: &u32| Some(x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+            let random = std::iter::successors(Some(seed), next).take(5000);
+            random.map(|x| (x >> 24) % (1 + (x >> 16) % 12)).collect::<Vec<_>>()
+        };
+        let runs = [
+            vec![],
+            turns(1, 10),
+            turns(4, 1000),
+            turns(7, 1003),
+            vec![9; 30],
+            (0..100).collect(),
+            skewed(1),
+            skewed(2),
+        ];
+        for first in &runs {
+            for second in &runs {
+                let mut merged = seen(first.iter().copied());
+                merged.merge(&seen(second.iter().copied()));
+                let all = [&first[..], second].concat();
+                assert_eq!(merged.calls(), all.len() as u64);
+                assert!(merged.votes().len() <= WORDS && merged.votes().is_sorted_by_key(|v| !v.1));
+                for function in 0..100 {
+                    let known = merged.votes().iter().find(|(known, _)| *known == function);
+                    let votes = known.map_or(0, |(_, votes)| *votes);
+                    let count = count(&all, function);
+                    assert!((votes..=merged.most(votes)).contains(&count), "{merged:?} {function}");
+                }
+            }
+        }
     }
 }

@@ -25,6 +25,7 @@ mod table;
 mod translate;
 mod translation;
 
+pub use call_targets::CallTargets;
 pub use display::disassemble;
 pub use execute::execute;
 pub use frame_map::{FrameMap, Operand, Place, Point, Wanted};

@@ -1,6 +1,6 @@
 //! What the translator takes and gives.
 
-use crate::call_targets;
+use crate::call_targets::{self, CallTargets};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64};
@@ -155,13 +155,11 @@ impl Translation {
         )
     }
 
-    /// Calls through tables that mostly called the same few functions of the own instance so far: their code offsets, in
-    /// order, and where the instance has the entries of these functions, the most frequent of a call first.
-    pub fn usual_targets(&self) -> impl Iterator<Item = (CodeOffset, u32)> {
+    /// What its calls through tables called so far: the code offsets of the calls, in order, and where the instance has the
+    /// entries of the functions. An entry may be of another instance, and then means nothing.
+    pub fn call_targets(&self) -> impl Iterator<Item = (CodeOffset, CallTargets<u32>)> {
         let noted = self.table_calls.iter().zip(self.targets.chunks(call_targets::WORDS));
-        noted.flat_map(|(offset, words)| {
-            call_targets::usual(words).into_iter().map(|entry| (*offset, entry))
-        })
+        noted.map(|(offset, words)| (*offset, call_targets::noted(words)))
     }
 
     /// Its code, in units.

@@ -79,15 +79,14 @@ impl Compiler {
         bytes: &[u8],
         options: &ModuleOptions<'_>,
     ) -> Result<CompiledCode, CompileError> {
-        let env = self.env(info, bytes, options.variant);
+        let env = Env { expected: options.expected, ..self.env(info, bytes, options.variant) };
         let functions = parallel::compile_all(&*self.shared.isa, &env, options)?;
         CompiledCode::assemble(functions, self.text_alignment())
     }
 
     /// Compiles one function, by its position among those that the module defines, to the bytes
-    /// that [`Compiler::compile_module`] gives it if nothing is `expected` of its calls through tables. Else these are
-    /// their code offsets, in order, and the positions of the functions that they are expected to call, the most frequent
-    /// of a call first.
+    /// that [`Compiler::compile_module`] gives it if the same is `expected` of its calls through tables: their code offsets,
+    /// in order, and the positions of the functions that they are expected to call, the most frequent of a call first.
     pub fn compile_function(
         &self,
         info: &ModuleInfo,

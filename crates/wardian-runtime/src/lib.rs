@@ -8,6 +8,7 @@
 //! | [`value`], [`exception`] | values, and what they refer to |
 //! | [`limiter`] | what a store may use, as the embedder decides |
 //! | [`settings`] | how an engine works |
+//! | [`profile`] | what the functions of a module did in the interpreter, as data |
 //! | [`code`] | compiled code and bytecode: in memory, by address, as bytes; trampolines and wrappers; signatures |
 //! | [`module`] | a module at run time: its code, images of its memories, its tiers |
 //! | [`engine`] | what all modules and stores have in common |
@@ -80,6 +81,7 @@ pub mod instance;
 pub mod limiter;
 pub mod listen;
 pub mod module;
+pub mod profile;
 pub mod settings;
 pub mod snapshot;
 pub mod stack;

@@ -6,6 +6,7 @@ use crate::cancel::CancelToken;
 use crate::close::{CloseNotifier, Notified};
 use crate::listener::FunctionListenerFactory;
 use crate::module::Progress;
+use crate::profile::ModuleProfile;
 use crate::{StopReason, allocator::MemoryAllocator, resolver::ImportResolver};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub struct CompileOptions<'a> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: Option<CancelToken>,
     pub(crate) progress: Option<Progress<'a>>,
+    pub(crate) profile: Option<&'a ModuleProfile>,
 }
 
 impl std::fmt::Debug for CompileOptions<'_> {
@@ -29,6 +31,7 @@ impl std::fmt::Debug for CompileOptions<'_> {
         f.debug_struct("CompileOptions")
             .field("listeners", &self.listeners.len())
             .field("deadline", &self.deadline)
+            .field("profile", &self.profile.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -81,6 +84,17 @@ impl<'a> CompileOptions<'a> {
     /// Calls this during compilation.
     pub fn with_progress(mut self, progress: Progress<'a>) -> Self {
         self.progress = Some(progress);
+        self
+    }
+
+    /// Begins with what the functions of the module did elsewhere: small functions are compiled into those that mostly
+    /// call them through tables, and a tiered engine compiles what was hot at once, in the background unless
+    /// [`crate::Config::background_compilation`] says otherwise. What guests and listeners see does not change.
+    ///
+    /// A profile of another module is refused: see [`ModuleProfile::is_of`]. In a cache, code that is compiled by a profile is
+    /// found only by those who give the same profile.
+    pub fn with_profile(mut self, profile: &'a ModuleProfile) -> Self {
+        self.profile = Some(profile);
         self
     }
 }

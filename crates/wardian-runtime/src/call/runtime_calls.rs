@@ -16,7 +16,7 @@
 use crate::call::exit::is_interrupted;
 use crate::call::interpret::{Callee, host_target};
 use crate::ids::{FuncId, InstanceId};
-use crate::module::tiers::TierState;
+use crate::module::tiers::{TierState, Wish};
 use crate::settings::EngineKind;
 use crate::store::functions::FuncKind;
 use crate::store::host::HostDef;
@@ -171,7 +171,8 @@ impl StoreInner {
         };
         let data = &self.entities[instance];
         let (module, variant, defined) = (data.module().clone(), data.variant(), function.defined);
-        let wait = |count| function.countdown.store(count, Ordering::Relaxed);
+        let code = module.interpreted(defined)?;
+        let wait = |count| code.count_down_from(count);
         let config = self.engine().settings();
         let stressed = config.gc_stress_at_safepoints;
         let wait = |count| wait(if stressed { 0 } else { count });
@@ -183,9 +184,10 @@ impl StoreInner {
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };
+        let wish = Wish { times: 1, stop: &stop };
         let state = match header {
-            None => module.want_function(variant, defined, &stop),
-            Some(header) => module.want_loop(variant, defined, header, &stop),
+            None => module.want_function(variant, defined, wish),
+            Some(header) => module.want_loop(variant, defined, header, wish),
         };
         let address = match state {
             TierState::Wanted => return Ok(0),
@@ -204,7 +206,7 @@ impl StoreInner {
             }
         }
         if header.is_some() {
-            module.loop_entered(variant, defined, &stop);
+            module.loop_entered(variant, defined, wish);
             // Without executable memory for what it calls, it stays interpreted.
             if self.link_callees(instance, defined).is_err() {
                 wait(i32::MAX);

@@ -45,9 +45,9 @@ interface! {
         options: &ModuleOptions<'_>,
     ) -> Compiled<CompiledCode>;
 
-    /// One function, to the bytes that [`Compiler::compile_module`] gives it if nothing is `expected` of its calls
-    /// through tables. Else these are their code offsets, in order, and the functions that they are expected to call,
-    /// the most frequent of a call first.
+    /// One function, to the bytes that [`Compiler::compile_module`] gives it if the same is `expected` of its calls through
+    /// tables: their code offsets, in order, and the functions that they are expected to call, the most frequent of a call
+    /// first.
     fn compile_function(
         &self,
         info: &ModuleInfo,

@@ -7,12 +7,12 @@ use crate::settings::EngineKind;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{
-    CodeUnit, Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
+    CallTargets, CodeUnit, Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
 };
-use wardian_types::{CodeOffset, DefinedFuncIndex, TrapCode, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, TrapCode, ValType};
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::interpreted::{FrameLayout, Function};
 
@@ -20,6 +20,9 @@ use wardian_vm::interpreted::{FrameLayout, Function};
 pub struct InterpretedCode {
     translation: Translation,
     defined: DefinedFuncIndex,
+    /// What the countdown was last set to, and what was counted until then.
+    counts_from: AtomicI32,
+    counted: AtomicU64,
     /// For each instruction its operator, once somebody asked.
     locations: OnceLock<Box<[(CodeUnit, CodeOffset)]>>,
     /// Where its frames have references, once a collection found one.
@@ -65,12 +68,14 @@ impl ModuleInner {
         let config = self.engine.settings();
         let threshold = match config.gc_stress_at_safepoints {
             true => 0,
-            false => crate::module::tiers::threshold(config.hot_after, bytes),
+            false => self.threshold(defined, bytes),
         };
         translation.function().countdown.store(threshold, Ordering::Relaxed);
         let code = InterpretedCode {
             translation,
             defined,
+            counts_from: AtomicI32::new(threshold),
+            counted: AtomicU64::new(0),
             locations: OnceLock::new(),
             references: OnceLock::new(),
         };
@@ -83,22 +88,25 @@ impl ModuleInner {
         Ok(slot.get().expect("it was just set"))
     }
 
-    /// The functions that a function mostly called through tables, while it was interpreted: the code offsets of the
-    /// calls, in order, and the positions of the functions among those that the module defines, the most frequent of a
-    /// call first.
-    pub(crate) fn usual_targets(
+    /// The bytecode of a function, if it was called.
+    pub(crate) fn interpreted_before(&self, defined: DefinedFuncIndex) -> Option<&InterpretedCode> {
+        let slots = self.interpreted.functions.get()?;
+        slots.get(defined.index())?.get().map(|code| &**code)
+    }
+
+    /// What a function called through tables while it was interpreted: the code offsets of the calls, in order.
+    pub(crate) fn call_targets(
         &self,
-        defined: DefinedFuncIndex,
-    ) -> Vec<(CodeOffset, DefinedFuncIndex)> {
-        let slots = self.interpreted.functions.get();
-        let code = slots.and_then(|slots| slots.get(defined.index())?.get());
-        let targets = code.into_iter().flat_map(|code| code.translation.usual_targets());
+        code: &InterpretedCode,
+    ) -> impl Iterator<Item = (CodeOffset, CallTargets<FuncIndex>)> {
         let first = self.layout.entry(DefinedFuncIndex::FIRST);
-        let function = |entry: u32| {
+        let info = self.decoded.info();
+        let function = move |entry: u32| {
             let defined = DefinedFuncIndex::from_u32(entry.checked_sub(first)? / 8);
-            self.decoded.info().bodies.get(defined).map(|_| defined)
+            info.bodies.get(defined).map(|_| info.func_index(defined))
         };
-        targets.filter_map(|(offset, entry)| Some((offset, function(entry)?))).collect()
+        let targets = code.translation.call_targets();
+        targets.map(move |(offset, targets)| (offset, targets.map(function)))
     }
 
     /// Where frames of a function have their values.
@@ -209,6 +217,20 @@ impl InterpretedCode {
         self.translation.function()
     }
 
+    /// Sets the countdown.
+    pub(crate) fn count_down_from(&self, count: i32) {
+        let left = self.translation.countdown().swap(count, Ordering::Relaxed);
+        let from = self.counts_from.swap(count, Ordering::Relaxed);
+        self.counted.fetch_add(difference(from, left), Ordering::Relaxed);
+    }
+
+    /// Calls and rounds of loops that were counted. Threads that run the function at once may lose some.
+    pub(crate) fn counted(&self) -> u64 {
+        let left = self.translation.countdown().load(Ordering::Relaxed);
+        let since = difference(self.counts_from.load(Ordering::Relaxed), left);
+        self.counted.load(Ordering::Relaxed).saturating_add(since)
+    }
+
     /// Address of the first instruction.
     pub fn start(&self) -> CodeAddr {
         CodeAddr::of(self.translation.code().as_ptr().cast())
@@ -235,6 +257,11 @@ impl InterpretedCode {
             found.unwrap_or_default().into()
         })
     }
+}
+
+/// What was counted between two values of a countdown.
+fn difference(from: i32, left: i32) -> u64 {
+    u64::try_from(i64::from(from) - i64::from(left)).unwrap_or(0)
 }
 
 impl CodePiece for InterpretedCode {

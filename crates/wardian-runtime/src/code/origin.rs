@@ -44,6 +44,13 @@ impl CodeKey {
         CodeKey(blake3::keyed_hash(self.as_bytes(), b"validated lazily"))
     }
 
+    /// The key of the code that is compiled by a profile with this hash. It means the same as the other, but is not
+    /// the same.
+    #[doc(hidden)]
+    pub fn with_profile(&self, profile: &[u8; 32]) -> CodeKey {
+        CodeKey(blake3::keyed_hash(self.as_bytes(), profile))
+    }
+
     /// The key as 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()

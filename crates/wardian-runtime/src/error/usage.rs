@@ -31,6 +31,8 @@ pub enum UsageKind {
     State,
     /// The bytes are no compiled module that this engine can use: compile the module again.
     Artifact,
+    /// The bytes are no profile of a module, or the profile is of another module.
+    Profile,
     /// Code of the embedder's broke a promise that its trait asks for.
     Contract,
 }

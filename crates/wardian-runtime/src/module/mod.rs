@@ -11,13 +11,14 @@ use crate::code::signatures::Signature;
 use crate::code::wrappers::Wrappers;
 use crate::error::UsageKind;
 use crate::extension::Extension;
+use crate::profile::CodeHash;
 use crate::settings::EngineKind;
 use crate::{Engine, Error, Result};
 use images::Images;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use tiers::Tier;
+use tiers::{Tier, UsedProfile};
 use wardian_module::ItemIndex;
 use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TypeIndex, TypeNumber, ValType};
 use wardian_vm::addr::CodeAddr;
@@ -53,6 +54,9 @@ pub struct ModuleInner {
     /// Its bytecode.
     pub interpreted: Interpreted,
     pub(crate) tier: Tier,
+    /// What is known from elsewhere of what its functions do.
+    pub(crate) used_profile: OnceLock<UsedProfile>,
+    code_hash: OnceLock<CodeHash>,
     /// Of the code of the usual variant, once it was needed.
     key: OnceLock<CodeKey>,
 }
@@ -94,6 +98,8 @@ impl ModuleInner {
             wrappers: Wrappers::default(),
             interpreted: Interpreted::default(),
             tier: Tier::default(),
+            used_profile: OnceLock::new(),
+            code_hash: OnceLock::new(),
             key: key.map_or_else(OnceLock::new, OnceLock::from),
             decoded,
         }))
@@ -122,8 +128,13 @@ impl ModuleInner {
     /// Names what the code of the usual variant is made from.
     pub fn key(&self) -> &CodeKey {
         let variant = self.usual_variant();
-        self.key
-            .get_or_init(|| CodeKey::new(&self.engine.fingerprint(), self.decoded.bytes(), variant))
+        self.key.get_or_init(|| {
+            let key = CodeKey::new(&self.engine.fingerprint(), self.decoded.bytes(), variant);
+            match self.used_profile.get() {
+                Some(profile) => key.with_profile(&profile.hash()),
+                None => key,
+            }
+        })
     }
 
     /// What code of the usual variant has as its key in the engine's cache.
@@ -157,7 +168,8 @@ impl ModuleInner {
     ) -> Result<CompiledCode> {
         let threads = self.engine.settings().threads;
         self.decoded.ensure_all_valid(threads)?;
-        let options = ModuleOptions { variant, threads, cancelled, progress };
+        let expected = self.profiled_targets();
+        let options = ModuleOptions { variant, threads, cancelled, progress, expected };
         self.engine
             .compiler()?
             .compile_module(self.decoded.info(), self.decoded.bytes(), &options)

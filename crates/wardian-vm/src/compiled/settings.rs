@@ -1,5 +1,7 @@
 //! What a compiler is asked for: settings, and which code of a function is wanted.
 
+use wardian_types::{CodeOffset, DefinedFuncIndex};
+
 /// How hard to optimise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OptLevel {
@@ -95,6 +97,9 @@ pub struct ModuleOptions<'a> {
     pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
     /// Called now and then, from any thread, with how many functions are done and how many there are.
     pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
+    /// What is expected of calls through tables: their code offsets, in order, and the functions that they are expected to
+    /// call, the most frequent of a call first.
+    pub expected: &'a [(CodeOffset, DefinedFuncIndex)],
 }
 
 impl Default for ModuleOptions<'_> {
@@ -104,6 +109,7 @@ impl Default for ModuleOptions<'_> {
             threads: 1,
             cancelled: None,
             progress: None,
+            expected: &[],
         }
     }
 }

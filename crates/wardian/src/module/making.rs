@@ -78,9 +78,7 @@ impl Module {
     ) -> Result<Module> {
         // An engine that compiles nothing wants nothing compiled.
         let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
-        let key = cache
-            .as_ref()
-            .map(|_| CodeKey::new(&engine.fingerprint(), &binary, usual_variant(engine.inner())));
+        let key = cache.as_ref().map(|_| key(engine, &binary, options));
         let kept_as = key.as_ref().map(|key| cache_key(engine.inner(), key));
         let found = cache.as_ref().zip(kept_as.as_ref()).and_then(|(cache, key)| cache.get(key));
         // Code of another module is none: an implementation may have mixed them up.
@@ -102,13 +100,19 @@ impl Module {
             None => wardian_module::Module::decode(bytes, features, threads)?,
         };
         let module = Module::of(ModuleInner::new(engine.inner(), decoded, key)?);
+        if let Some(profile) = options.profile {
+            module.0.use_profile(&profile.0)?;
+        }
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
             return Err(Error::new(ErrorKind::Stopped(reason)));
         }
         let code = match cached.filter(is_enough) {
-            None if config.kind != EngineKind::Compiled => return Ok(module),
+            None if config.kind != EngineKind::Compiled => {
+                module.begin_hot(options)?;
+                return Ok(module);
+            }
             Some(code) => code,
             None => {
                 let stop = || options.stop_reason().is_some();
@@ -125,7 +129,20 @@ impl Module {
         };
         module.0.load(usual, code)?;
         module.prepare_listeners()?;
+        module.begin_hot(options)?;
         Ok(module)
+    }
+
+    /// Has compiled what is hot by the profile.
+    fn begin_hot(&self, options: &CompileOptions<'_>) -> Result<()> {
+        if self.0.engine.kind() != EngineKind::Tiered || options.profile.is_none() {
+            return Ok(());
+        }
+        self.0.compile_profiled(&|| options.stop_reason().is_some());
+        match options.stop_reason() {
+            Some(reason) => Err(Error::new(ErrorKind::Stopped(reason))),
+            None => Ok(()),
+        }
     }
 
     /// Asks the factories of the engine, and then these, for listeners.
@@ -212,7 +229,9 @@ impl Module {
             Some(code) if code.is_complete() => code,
             _ => self.0.compile(usual, None)?,
         };
-        let code = code.with_origin(*self.0.key().as_bytes());
+        // What an artifact is bound to does not depend on the profile.
+        let key = CodeKey::new(&self.0.engine.fingerprint(), self.bytes(), usual);
+        let code = code.with_origin(*key.as_bytes());
         Ok(wardian_runtime::code::artifact::write(&self.0.engine, self.bytes(), &code))
     }
 
@@ -248,5 +267,14 @@ impl Module {
         module.0.load(module.0.usual_variant(), code)?;
         module.prepare_listeners()?;
         Ok(module)
+    }
+}
+
+/// Names what the code of a module is made from.
+fn key(engine: &Engine, binary: &[u8], options: &CompileOptions<'_>) -> CodeKey {
+    let key = CodeKey::new(&engine.fingerprint(), binary, usual_variant(engine.inner()));
+    match options.profile {
+        Some(profile) => key.with_profile(&profile.0.hash()),
+        None => key,
     }
 }

@@ -80,6 +80,16 @@ const LONG: u64 = 300_000;
 /// Up to here a guest that waits for it waits on its own thread.
 const SHORT: u64 = 30_000;
 
+/// Somebody wants something hot compiled.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// How often it was hot: what was so more often comes first.
+    pub(crate) times: u32,
+    /// Says whether the guest that wants it is to end: where compilation is not in the background, it waits no longer
+    /// than that.
+    pub(crate) stop: &'a dyn Fn() -> bool,
+}
+
 impl ModuleInner {
     /// The compiled code of a function, by its position among those that the module defines, if there
     /// is some.
@@ -97,14 +107,11 @@ impl ModuleInner {
     }
 
     /// Has a function compiled that is hot, or hotter than it was.
-    ///
-    /// `stop` says whether the guest that wants it is to end: where compilation is not in the background,
-    /// it waits no longer than that.
     pub(crate) fn want_function(
         self: &Arc<Self>,
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
-        stop: &dyn Fn() -> bool,
+        wish: Wish<'_>,
     ) -> TierState {
         let count = self.decoded.info().bodies.len();
         let functions = self
@@ -121,7 +128,7 @@ impl ModuleInner {
             return TierState::Failed;
         }
         state.mark_wanted();
-        self.want(Work::Function { variant, defined }, stop);
+        self.want(Work::Function { variant, defined }, wish);
         state.get().unwrap_or(TierState::Wanted)
     }
 
@@ -132,7 +139,7 @@ impl ModuleInner {
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
         header: CodeOffset,
-        stop: &dyn Fn() -> bool,
+        wish: Wish<'_>,
     ) -> TierState {
         if self.is_too_complex(defined) {
             return TierState::Failed;
@@ -145,7 +152,7 @@ impl ModuleInner {
                 Answer::Compile(next) => next,
             }
         };
-        self.want(Work::Loop { variant, defined, header: next }, stop);
+        self.want(Work::Loop { variant, defined, header: next }, wish);
         let loops = self.tier.of(variant).loops();
         loops.get(&defined).and_then(|l| l.state(header)?.known()).unwrap_or(TierState::Wanted)
     }
@@ -156,14 +163,14 @@ impl ModuleInner {
         self: &Arc<Self>,
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
-        stop: &dyn Fn() -> bool,
+        wish: Wish<'_>,
     ) {
         let mut loops = self.tier.of(variant).loops();
         let before =
             loops.get_mut(&defined).is_some_and(|l| std::mem::replace(&mut l.entered, true));
         drop(loops);
         if before {
-            self.want_function(variant, defined, stop);
+            self.want_function(variant, defined, wish);
         }
     }
 
@@ -212,12 +219,12 @@ impl ModuleInner {
         *costs.entry(defined).or_insert_with(find)
     }
 
-    fn want(self: &Arc<Self>, work: Work, stop: &dyn Fn() -> bool) {
+    fn want(self: &Arc<Self>, work: Work, wish: Wish<'_>) {
         let cost = self.cost(work.defined());
         if self.engine.settings().background {
-            self.engine.queue().want(self, work, cost > LONG);
+            self.engine.queue().want(self, work, cost > LONG, wish.times);
         } else if cost > SHORT {
-            self.tier.awaited.compile(self, work, stop);
+            self.tier.awaited.compile(self, work, wish.stop);
         } else {
             self.compile_hot(work);
         }
@@ -244,7 +251,7 @@ impl ModuleInner {
         let (info, bytes, compiler) =
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
         let fail = |e: wardian_vm::compiled::CompileError| Error::compile(e);
-        let expected = self.usual_targets(work.defined());
+        let expected = self.expected_targets(work.defined());
         self.ensure_compilable(work.defined(), expected.iter().map(|(_, target)| *target))?;
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {
@@ -366,6 +373,23 @@ impl Tier {
             MemoryVariant::Guarded => &self.guarded,
             MemoryVariant::Checked => &self.checked,
         }
+    }
+
+    /// Whether somebody wanted the function, for either variant; and which of its loops, in the order in which they were
+    /// first wanted.
+    pub(super) fn wanted(&self, defined: DefinedFuncIndex) -> (bool, Vec<CodeOffset>) {
+        let (mut is_hot, mut hot_loops) = (false, Vec::new());
+        for code in [&self.guarded, &self.checked] {
+            let functions = code.functions.get();
+            is_hot |= functions.is_some_and(|all| all[defined.index()].get().is_some());
+            let loops = code.loops();
+            for (header, _) in loops.get(&defined).into_iter().flat_map(|loops| &loops.known) {
+                if !hot_loops.contains(header) {
+                    hot_loops.push(*header);
+                }
+            }
+        }
+        (is_hot, hot_loops)
     }
 
     /// Code that the engine has to forget when the module goes.

@@ -14,10 +14,13 @@
 
 mod awaited;
 mod hot;
+mod profile;
 mod published;
 mod queue;
 
 pub use hot::Tier;
+pub(crate) use hot::Wish;
+pub use profile::UsedProfile;
 pub use published::TierState;
 pub use queue::CompileQueue;
 

@@ -76,15 +76,16 @@ impl CompileQueue {
         CompileQueue { shared: Arc::new(shared), threads }
     }
 
-    /// Adds work, or makes it more urgent; `long` if it is expected to take long.
-    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work, long: bool) {
+    /// Adds work that is hot so many times, or makes it more urgent by as much; `long` if it is expected to take long.
+    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work, long: bool, times: u32) {
         let mut state = self.shared.lock();
         let key = (Arc::as_ptr(module) as usize, work);
         if state.running.contains(&key) {
             return;
         }
         let new = || Wanted { asked: 0, long, module: Arc::downgrade(module) };
-        state.wanted.entry(key).or_insert_with(new).asked += 1;
+        let wanted = state.wanted.entry(key).or_insert_with(new);
+        wanted.asked = wanted.asked.saturating_add(times);
         if state.idle > 0 {
             self.shared.wake.notify_one();
         } else if state.threads < self.threads {

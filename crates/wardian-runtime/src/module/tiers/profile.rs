@@ -1,0 +1,184 @@
+//! Profiles of modules: what a module's functions did, and beginning with what they did elsewhere.
+
+use super::{Wish, ask_again, threshold};
+use crate::Result;
+use crate::module::ModuleInner;
+use crate::profile::{CallTargets, CodeHash, FunctionProfile, ModuleProfile};
+use crate::settings::EngineKind;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
+use wardian_vm::compiled::CompiledIndex;
+
+/// What a module was given of what its functions did elsewhere.
+pub struct UsedProfile {
+    profile: ModuleProfile,
+    /// What calls through tables are expected to call, as a compiler wants it.
+    expected: Vec<(CodeOffset, DefinedFuncIndex)>,
+}
+
+type Calls = BTreeMap<CodeOffset, CallTargets<FuncIndex>>;
+
+impl UsedProfile {
+    /// Names what it says.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        self.profile.hash()
+    }
+}
+
+impl ModuleInner {
+    /// What its functions have done so far.
+    pub fn profile(&self) -> ModuleProfile {
+        let mut profile = ModuleProfile::new(self.code_hash());
+        for defined in self.decoded.info().bodies.indices() {
+            let function = self.function_profile(defined);
+            if !function.is_empty() {
+                profile.functions.insert(self.decoded.info().func_index(defined), function);
+            }
+        }
+        profile
+    }
+
+    fn function_profile(&self, defined: DefinedFuncIndex) -> FunctionProfile {
+        if self.engine.kind() != EngineKind::Tiered {
+            return FunctionProfile::default();
+        }
+        let (wanted, hot_loops) = self.tier.wanted(defined);
+        // What a cache had was hot in another process.
+        let kept = self.loaded(self.usual_variant());
+        let is_kept = |entry: &wardian_vm::addr::CodeAddr| !entry.is_null();
+        let kept = kept.is_some_and(|code| is_kept(&code.entries[CompiledIndex::of_whole(defined)]));
+        let code = self.interpreted_before(defined);
+        let calls = code.into_iter().flat_map(|code| self.call_targets(code));
+        FunctionProfile {
+            count: code.map_or(0, |code| code.counted()),
+            is_hot: wanted || kept,
+            hot_loops,
+            calls: calls.filter(|(_, targets)| targets.calls() != 0).collect(),
+        }
+    }
+
+    /// Names its code.
+    fn code_hash(&self) -> CodeHash {
+        *self.code_hash.get_or_init(|| CodeHash::of(&self.decoded))
+    }
+
+    /// Whether a profile is one of this module.
+    pub fn has_profile(&self, profile: &ModuleProfile) -> bool {
+        profile.check(self.code_hash()).is_ok()
+    }
+
+    /// Takes what its functions did elsewhere as what they will do, before any of them is compiled or run.
+    ///
+    /// # Errors
+    ///
+    /// It is the profile of another module.
+    pub fn use_profile(&self, profile: &ModuleProfile) -> Result<()> {
+        profile.check(self.code_hash())?;
+        let mut expected = Vec::new();
+        for (index, function) in &profile.functions {
+            if let Some(defined) = self.defined(*index) {
+                expected.extend(self.expected_of(defined, &function.calls));
+            }
+        }
+        let used = UsedProfile { profile: profile.clone(), expected };
+        debug_assert!(self.used_profile.get().is_none(), "a profile is used once");
+        let _ = self.used_profile.set(used);
+        Ok(())
+    }
+
+    /// The function with this index, if the module defines it: a profile may have any number.
+    fn defined(&self, index: FuncIndex) -> Option<DefinedFuncIndex> {
+        let info = self.decoded.info();
+        info.defined_function(index).filter(|defined| info.bodies.get(*defined).is_some())
+    }
+
+    /// What the calls of a function are expected to call: their code offsets, in order, and the functions, the most frequent of
+    /// a call first.
+    fn expected_of(
+        &self,
+        defined: DefinedFuncIndex,
+        calls: &Calls,
+    ) -> Vec<(CodeOffset, DefinedFuncIndex)> {
+        let info = self.decoded.info();
+        let body = &info.bodies[defined];
+        let is_here = |offset: &CodeOffset| body.contains(&(info.code_section.saturating_add(offset.index())));
+        let of_call = |(offset, targets): (&CodeOffset, &CallTargets<FuncIndex>)| {
+            let usual = targets.usual().filter_map(|target| self.defined(target));
+            usual.map(|target| (*offset, target)).collect::<Vec<_>>()
+        };
+        calls.iter().filter(|(offset, _)| is_here(offset)).flat_map(of_call).collect()
+    }
+
+    /// What calls through tables are expected to call by the profile alone, for compiling all functions.
+    pub(crate) fn profiled_targets(&self) -> &[(CodeOffset, DefinedFuncIndex)] {
+        self.used_profile.get().map_or(&[], |used| &used.expected)
+    }
+
+    fn profiled(&self, defined: DefinedFuncIndex) -> Option<&FunctionProfile> {
+        let used = self.used_profile.get()?;
+        used.profile.functions.get(&self.decoded.info().func_index(defined))
+    }
+
+    /// What the calls of a function are expected to call, by the profile and by what the interpreter has seen.
+    pub(crate) fn expected_targets(
+        &self,
+        defined: DefinedFuncIndex,
+    ) -> Vec<(CodeOffset, DefinedFuncIndex)> {
+        let mut calls = self.profiled(defined).map_or_else(Calls::new, |known| known.calls.clone());
+        if let Some(code) = self.interpreted_before(defined) {
+            for (offset, targets) in self.call_targets(code) {
+                calls.entry(offset).or_default().merge(&targets);
+            }
+        }
+        self.expected_of(defined, &calls)
+    }
+
+    /// Calls and rounds until a function of so many bytes is hot.
+    pub(crate) fn threshold(&self, defined: DefinedFuncIndex, bytes: usize) -> i32 {
+        let hot_after = self.engine.settings().hot_after;
+        let known = self.profiled(defined);
+        match known.is_some_and(|known| known.is_hot || !known.hot_loops.is_empty()) {
+            // It is being compiled, and asks for that soon.
+            true => ask_again(hot_after),
+            false => threshold(hot_after, bytes),
+        }
+    }
+
+    /// Has everything compiled that was hot by the profile, the hottest first: of each function either all of it, or the
+    /// loop that was hot. Where compilation is not in the background, `stop` is asked between functions.
+    pub fn compile_profiled(self: &Arc<Self>, stop: &dyn Fn() -> bool) {
+        let variant = self.usual_variant();
+        for (times, defined, header) in self.profiled_work() {
+            if stop() {
+                return;
+            }
+            let wish = Wish { times, stop };
+            match header {
+                _ if self.compiled(variant, defined).is_some() => {}
+                None => drop(self.want_function(variant, defined, wish)),
+                Some(header) => drop(self.want_loop(variant, defined, header, wish)),
+            }
+        }
+    }
+
+    /// Functions that were hot, how often, and with the loop that was hot if not all of it was.
+    fn profiled_work(&self) -> Vec<(u32, DefinedFuncIndex, Option<CodeOffset>)> {
+        let (info, hot_after) = (self.decoded.info(), self.engine.settings().hot_after);
+        let functions = self.used_profile.get().into_iter().flat_map(|used| &used.profile.functions);
+        let work = functions.filter_map(|(index, function)| {
+            let defined = self.defined(*index)?;
+            let header = match function.is_hot {
+                true => None,
+                false => Some(*function.hot_loops.first()?),
+            };
+            let first = threshold(hot_after, info.bodies[defined].len()) as u64;
+            let more = function.count.saturating_sub(first) / ask_again(hot_after).max(1) as u64;
+            Some((u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1), defined, header))
+        });
+        let mut work: Vec<_> = work.collect();
+        work.sort_by_key(|(times, ..)| Reverse(*times));
+        work
+    }
+}
