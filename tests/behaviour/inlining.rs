@@ -2,25 +2,28 @@
 
 use crate::checkpoints::capturing;
 use crate::log::Log;
-use crate::matrix::{Behaviour, instance, linked};
+use crate::matrix::{Behaviour, instance, linked, module};
 use crate::sampler::{is_possible, mostly, options, sampled};
 use std::time::Duration;
 use wardian::{
-    Caller, Config, Engine, EngineKind, Linker, StopReason, Store, TrapCode, TypedFunc,
+    Caller, Config, Engine, EngineKind, Linker, Module, StopReason, Store, TrapCode, TypedFunc,
     checkpoint::{AfterCheckpoint, CheckpointOptions, Checkpoints},
     listener::Attachment,
     sampler::{ResolvedSample, Sampler},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
-    ("traps in inlined functions have their frames", traps),
+    ("traps in inlined functions have their frames", |engine| traps(engine, &module)),
     ("samples have frames of inlined functions", samples),
-    ("a listener that comes meanwhile hears of inlined calls", listeners),
-    ("inlined functions are called where they call others", calls),
-    ("a table that changes is called as it is", tables),
+    ("a listener that comes meanwhile hears of inlined calls", |engine| listeners(engine, &module)),
+    ("inlined functions are called where they call others", |engine| calls(engine, &module)),
+    ("a table that changes is called as it is", |engine| tables(engine, &module)),
     ("fuel is burnt for inlined functions", fuel),
     ("a checkpoint is taken where all calls are inlined", checkpoints),
 ];
+
+/// Makes a module from text.
+pub(crate) type Make<'a> = &'a dyn Fn(&Engine, &str) -> Module;
 
 /// Three ways to call `$leaf`, which traps where its parameter says so.
 const TRAPS: &str = r#"(module (memory 1) (table funcref (elem $leaf $other)) (type $t (func (param i32) (result i32)))
@@ -36,22 +39,22 @@ const TRAPS: &str = r#"(module (memory 1) (table funcref (elem $leaf $other)) (t
     (call_indirect (type $t) (local.get 0)
       (i32.and (local.get 0) (i32.gt_s (local.get 0) (i32.const 0)))))))"#;
 
-fn traps(engine: &Engine) {
+pub(crate) fn traps(engine: &Engine, make: Make<'_>) {
     let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
     for name in ["direct", "indirect", "either"] {
-        let expected = ends(&interpreted, name);
+        let expected = ends(&interpreted, make, name);
         assert_eq!(expected.len(), 3);
         for (end, trap) in expected.iter().zip(["unreachable", "divi", "out of bounds"]) {
             assert!(end.contains(trap) && end.contains("leaf") && end.contains(name), "{end}");
         }
-        assert_eq!(ends(engine, name), expected, "{name}");
+        assert_eq!(ends(engine, make, name), expected, "{name}");
     }
 }
 
 /// What calls end with that trap, after others.
-fn ends(engine: &Engine, name: &str) -> Vec<String> {
+fn ends(engine: &Engine, make: Make<'_>, name: &str) -> Vec<String> {
     let mut store = Store::new(engine, ());
-    let i = linked(&mut store, &Linker::new(engine), TRAPS);
+    let i = Linker::new(engine).instantiate(&mut store, &make(engine, TRAPS)).unwrap();
     let f: TypedFunc<i32, i32> = i.typed_func(&mut store, name).unwrap();
     for x in 0..40 {
         assert_eq!(f.call(&mut store, x).unwrap(), 1);
@@ -65,7 +68,7 @@ fn ends(engine: &Engine, name: &str) -> Vec<String> {
 
 /// Calls `$leaf` in three ways, one of which calls `$other` by turns, then has the listener attached or detached, and
 /// calls them again in the same frame.
-fn listeners(engine: &Engine) {
+pub(crate) fn listeners(engine: &Engine, make: Make<'_>) {
     let log = Log::default();
     let mut linker: Linker<Option<Attachment>> = Linker::new(engine);
     let factory = log.factory();
@@ -89,7 +92,7 @@ fn listeners(engine: &Engine) {
           (if (local.get $toggles) (then (call $toggle)))
           (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))))"#;
     let mut store = Store::new(engine, None);
-    let i = linked(&mut store, &linker, text);
+    let i = linker.instantiate(&mut store, &make(engine, text)).unwrap();
     let go: TypedFunc<i32, ()> = i.typed_func(&mut store, "go").unwrap();
     for _ in 0..8 {
         go.call(&mut store, 0).unwrap();
@@ -140,22 +143,22 @@ const CALLS: &str = r#"(module (import "h" "slow" (func $slow (param i32) (resul
 /// What a call of the module answers, what its global is then, and which frames the host function saw.
 type Seen = (Result<i32, String>, Option<i32>, Vec<String>);
 
-fn calls(engine: &Engine) {
+pub(crate) fn calls(engine: &Engine, make: Make<'_>) {
     let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
     for name in ["direct", "indirect", "either"] {
-        let expected = called(&interpreted, name);
+        let expected = called(&interpreted, make, name);
         let slow = expected.iter().find(|(.., stacks)| !stacks.is_empty()).expect("it was called");
         assert!(slow.2[0].contains("checked") && slow.2[0].contains(name), "{slow:?}");
         assert!(expected.iter().any(|(answer, ..)| answer.is_err()));
-        assert_eq!(called(engine, name), expected, "{name}");
+        assert_eq!(called(engine, make, name), expected, "{name}");
     }
-    let expected = called(&interpreted, "caught");
+    let expected = called(&interpreted, make, "caught");
     assert_eq!((expected[40].0.clone(), expected[40].1), (Ok(2007), Some(4000)));
-    assert_eq!(called(engine, "caught"), expected);
+    assert_eq!(called(engine, make, "caught"), expected);
 }
 
 /// Calls a function with small parameters, and with others in between.
-fn called(engine: &Engine, name: &str) -> Vec<Seen> {
+fn called(engine: &Engine, make: Make<'_>, name: &str) -> Vec<Seen> {
     let mut linker: Linker<Vec<String>> = Linker::new(engine);
     let slow = |mut caller: Caller<'_, Vec<String>>, x: i32| {
         let stack = caller.backtrace().to_string();
@@ -164,7 +167,7 @@ fn called(engine: &Engine, name: &str) -> Vec<Seen> {
     };
     linker.func_wrap("h", "slow", slow).unwrap();
     let mut store = Store::new(engine, Vec::new());
-    let i = linked(&mut store, &linker, CALLS);
+    let i = linker.instantiate(&mut store, &make(engine, CALLS)).unwrap();
     let f: TypedFunc<i32, i32> = i.typed_func(&mut store, name).unwrap();
     let n = i.get_export(&mut store, "n").unwrap().into_global().unwrap();
     let mut call = |x| {
@@ -174,7 +177,7 @@ fn called(engine: &Engine, name: &str) -> Vec<Seen> {
     (0..40).chain([2000, 7, 2001, 5000, 8, 5001, 9, 1 << 30]).map(&mut call).collect()
 }
 
-fn tables(engine: &Engine) {
+pub(crate) fn tables(engine: &Engine, make: Make<'_>) {
     let text = r#"(module (table $t 2 funcref) (type $t (func (result i32)))
       (elem declare func $one $two)
       (func $one (result i32) (i32.const 1))
@@ -186,7 +189,7 @@ fn tables(engine: &Engine) {
       (func (export "call") (result i32) (call_indirect $t (type $t) (i32.const 0))))"#;
     let mut store = Store::new(engine, ());
     let linker = Linker::new(engine);
-    let [a, b] = [(); 2].map(|()| linked(&mut store, &linker, text));
+    let [a, b] = [(); 2].map(|()| linker.instantiate(&mut store, &make(engine, text)).unwrap());
     let call: TypedFunc<(), i32> = a.typed_func(&mut store, "call").unwrap();
     let set: TypedFunc<i32, ()> = a.typed_func(&mut store, "set").unwrap();
     for (to, times) in [(0, 40), (1, 5), (0, 5), (1, 40)] {

@@ -44,6 +44,7 @@ mod listeners;
 mod log;
 mod matrix;
 mod memories;
+mod module_profiles;
 mod names;
 mod nans;
 mod profiles;
@@ -77,6 +78,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     asynchronous::TABLE,
     attaching::TABLE,
     inlining::TABLE,
+    module_profiles::TABLE,
     call_options::TABLE,
     calls::TABLE,
     checkpoints::TABLE,

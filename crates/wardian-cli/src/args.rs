@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod doctor;
+mod guided;
 mod live;
 mod observers;
 
@@ -18,6 +19,7 @@ use wardian::{CoreFeatures, EngineKind};
 use wardian_observe::GuestFrames;
 
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use guided::{ProfileUseArgs, RunCommandArgs};
 pub(crate) use live::{AttachArgs, TopArgs};
 pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs, TracedCalls};
 
@@ -65,7 +67,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Run(Box<RunArgs>),
+    Run(Box<RunCommandArgs>),
     Resume(Box<ResumeArgs>),
     Checkpoint(CheckpointCommandArgs),
     Top(TopArgs),
@@ -93,16 +95,8 @@ pub(crate) enum Command {
     },
 }
 
-/// Run a program, or a function of a module
-///
-/// A command (a module that exports `_start`) is run. A reactor (one that exports `_initialize`) is
-/// initialised. With --invoke any exported function can be called instead of `_start`, or after
-/// `_initialize`.
-///
-/// Options of wardian come before FILE; all that comes after it belongs to the guest.
+/// A program, and how it is run: for `wardian run`, and for all commands that look on while one runs.
 #[derive(Args)]
-#[command(after_help = EXIT_CODES)]
-#[command(override_usage = "wardian run [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct RunArgs {
     /// Give the guest a directory; may be repeated
     ///
@@ -428,6 +422,9 @@ pub(crate) struct CompileArgs {
     pub(crate) output: Option<PathBuf>,
 
     #[command(flatten)]
+    pub(crate) profile: ProfileUseArgs,
+
+    #[command(flatten)]
     pub(crate) features: FeatureArgs,
 
     /// The module, binary or text; `-` for standard input
@@ -468,6 +465,13 @@ pub(crate) struct InspectArgs {
     /// information
     #[arg(long)]
     pub(crate) sizes: bool,
+
+    /// Show what is in this file instead, that `wardian run --profile-generate` wrote for the module
+    ///
+    /// The functions that were hot, with how many calls of them and rounds of their loops were counted in the interpreter,
+    /// and what calls through tables called.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["graph", "sizes", "diff"])]
+    pub(crate) profile_data: Option<PathBuf>,
 
     /// Names and debug information of the module are in this file
     ///

@@ -2,6 +2,7 @@
 
 use crate::args::CompileArgs;
 use crate::engine;
+use crate::guided::ProfileFile;
 use crate::input::Input;
 use crate::outfile::OutFile;
 use crate::output;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use wardian::{Engine, EngineKind, Module};
 
 pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
+    let profile = ProfileFile::of(&args.profile)?;
+    let profile = profile.as_ref();
     let input = Input::read_module(&args.file)?;
     let name = input.name.clone();
     let engine = engine::engine(args.features.set(), |config| {
@@ -20,7 +23,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
         Some(path) => {
             let file = OutFile::open(path.clone())?;
             // What was there stays until there is something to replace it.
-            let made = artifact(&engine, input);
+            let made = artifact(&engine, input, profile);
             if made.is_err() {
                 file.discard();
             }
@@ -32,15 +35,19 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
         None => {
             let cache = engine::cache()?;
             engine.set_cache(Some(Arc::new(cache.clone())));
-            let module = engine::compile(&engine, input)?;
+            let module = engine::compile(&engine, input, profile)?;
             reported(&name, &module, &format!("it is in the cache, {}", cache.dir().display()))?;
         }
     }
     Ok(Exit::SUCCESS)
 }
 
-fn artifact(engine: &Engine, input: Input) -> anyhow::Result<(Module, Vec<u8>)> {
-    let module = engine::compile(engine, input)?;
+fn artifact(
+    engine: &Engine,
+    input: Input,
+    profile: Option<&ProfileFile>,
+) -> anyhow::Result<(Module, Vec<u8>)> {
+    let module = engine::compile(engine, input, profile)?;
     let artifact = module.serialize()?;
     Ok((module, artifact))
 }

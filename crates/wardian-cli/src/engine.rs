@@ -1,11 +1,14 @@
 //! Engines, their cache, and compiling with a progress bar.
 
+use crate::guided::ProfileFile;
 use crate::input::Input;
 use crate::progress::Bar;
 use crate::report;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wardian::{CompileOptions, Config, CoreFeatures, Engine, Module, cache::DiskCache};
+use wardian::{
+    CompileOptions, Config, CoreFeatures, Engine, ErrorKind, Module, UsageKind, cache::DiskCache,
+};
 
 /// Where the cache is to be.
 pub(crate) fn cache_folder() -> wardian::Result<PathBuf> {
@@ -40,12 +43,24 @@ pub(crate) fn use_cache(engine: &Engine, verbose: bool) {
     }
 }
 
-/// Compiles a module, or takes it from the cache.
-pub(crate) fn compile(engine: &Engine, mut input: Input) -> anyhow::Result<Module> {
+/// Compiles a module, by a profile if there is one, or takes it from the cache.
+pub(crate) fn compile(
+    engine: &Engine,
+    mut input: Input,
+    profile: Option<&ProfileFile>,
+) -> anyhow::Result<Module> {
     input.no_checkpoint()?;
     let bar = Bar::new();
     let progress = |done, total| bar.report(done, total);
-    let options = CompileOptions::new().with_progress(&progress);
+    let mut options = CompileOptions::new().with_progress(&progress);
+    if let Some(file) = profile {
+        options = options.with_profile(&file.profile);
+    }
     let bytes = std::mem::take(&mut input.bytes);
-    Module::from_vec(engine, bytes, &options).map_err(|error| input.unusable(error))
+    Module::from_vec(engine, bytes, &options).map_err(|error| match (error.kind(), profile) {
+        (ErrorKind::Usage(usage), Some(file)) if usage.kind() == UsageKind::Profile => {
+            file.of_another(&input.name)
+        }
+        _ => input.unusable(error),
+    })
 }

@@ -5,11 +5,13 @@ mod checkpoint;
 mod diff;
 mod graph;
 mod json;
+mod profile;
 mod sizes;
 mod text;
 
 use crate::args::InspectArgs;
 use crate::checkpoint::{Key, Place};
+use crate::guided::ProfileFile;
 use crate::input::Input;
 use crate::outfile::OutFile;
 use crate::output;
@@ -36,7 +38,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
         output::write(diff::show(sides.0, sides.1, key.as_ref(), args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
-    if crate::checkpoint::is_checkpoint(&input.bytes) {
+    if crate::checkpoint::is_checkpoint(&input.bytes) && args.profile_data.is_none() {
         let shown = checkpoint::show(&input, &place, key()?.as_ref(), args.json)?;
         output::write(shown.as_bytes())?;
         return Ok(Exit::SUCCESS);
@@ -44,10 +46,15 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     match &args.symbols {
         Some(file) => crate::symbols::add(&mut input, file)?,
         // A summary shows the file as it is.
-        None if args.sizes || args.graph.is_some() => {
+        None if args.sizes || args.graph.is_some() || args.profile_data.is_some() => {
             crate::symbols::follow(&mut input, &args.file)
         }
         None => {}
+    }
+    if let Some(file) = &args.profile_data {
+        let shown = profile::show(&ProfileFile::read(file)?, input, args.json)?;
+        output::write(shown.as_bytes())?;
+        return Ok(Exit::SUCCESS);
     }
     let module = decode(&input, CoreFeatures::all())?;
     if let Some(path) = &args.graph {

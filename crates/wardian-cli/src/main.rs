@@ -10,6 +10,7 @@ mod coverage;
 mod doctor;
 mod ending;
 mod engine;
+mod guided;
 mod habits;
 mod host;
 mod input;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
         Err(error) => return report::command_line(error),
     };
     let outcome = match &cli.command {
-        Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
+        Command::Run(args) => guided::run(args, cli.verbose),
         Command::Resume(args) => run::resume(&args.run, cli.verbose, Arc::new(()), None),
         Command::Checkpoint(args) => control::checkpoint(args),
         Command::Top(args) => top::top(args),

@@ -1,5 +1,6 @@
 //! What looks on while a program runs.
 
+use crate::guided::ProfileFile;
 use crate::input::Input;
 use crate::wasi::Host;
 use std::time::Duration;
@@ -21,8 +22,15 @@ pub(crate) trait Observer: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// The module that is going to run, and how long it took to read, check and compile it.
-    fn loaded(&self, _module: &Module, _took: Duration) {}
+    /// What the module did in earlier runs, to compile it by.
+    fn profile(&self) -> Option<&ProfileFile> {
+        None
+    }
+
+    /// The module that is going to run, and how long it took to read, check and compile it. After an error it does not.
+    fn loaded(&self, _module: &Module, _took: Duration) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// What the module can import is being put together.
     fn linker(&self, _linker: &mut Linker<Host>) -> wardian::Result<()> {

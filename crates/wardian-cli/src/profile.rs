@@ -86,8 +86,9 @@ impl Observer for ProfileObserver {
         config.function_listener_factory(self.profiler.listener_factory());
     }
 
-    fn loaded(&self, _: &Module, took: Duration) {
+    fn loaded(&self, _: &Module, took: Duration) -> anyhow::Result<()> {
         self.profiler.add_runtime_time("compile", took);
+        Ok(())
     }
 
     fn linked(&self, took: Duration) {

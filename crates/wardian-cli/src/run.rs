@@ -64,7 +64,7 @@ pub(crate) fn run(
     let engine = engine(args, verbose, &*observer)?;
     let began = Instant::now();
     let module = load(args, &engine, verbose, &*observer)?;
-    observer.loaded(&module, began.elapsed());
+    observer.loaded(&module, began.elapsed())?;
     let linking = Instant::now();
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
@@ -198,12 +198,15 @@ fn load(
                 input.name
             );
         }
+        if observer.profile().is_some() {
+            bail!("{} is a precompiled module, which --profile-use does not change", input.name);
+        }
         return precompiled(engine, &input);
     }
     if cached && !args.no_cache {
         crate::engine::use_cache(engine, verbose);
     }
-    crate::engine::compile(engine, input)
+    crate::engine::compile(engine, input, observer.profile())
 }
 
 #[allow(unsafe_code, reason = "the user vouches for the artifact; there is no other way to know")]

@@ -102,7 +102,7 @@ impl Observer for TraceObserver {
         config.function_listener_factory(self.trace.clone());
     }
 
-    fn loaded(&self, module: &Module, _: Duration) {
+    fn loaded(&self, module: &Module, _: Duration) -> anyhow::Result<()> {
         let functions = || (0..).map_while(|index| module.function(index));
         for pattern in &self.only {
             let filter = FunctionFilter::name(pattern);
@@ -112,6 +112,7 @@ impl Observer for TraceObserver {
                 report::warning(&format!("no function fits --only `{pattern}`{similar}"));
             }
         }
+        Ok(())
     }
 
     fn begins(&self) {

@@ -19,6 +19,8 @@ mod cli {
     mod coredump;
     mod coverage;
     mod doctor;
+    #[cfg(feature = "jit")]
+    mod guided;
     mod hostile;
     mod inspect;
     mod invoke;

@@ -37,7 +37,7 @@ pub(crate) fn resume(
     let began = Instant::now();
     let (checkpoint, wasi) = read(args)?;
     let module = checkpoint::program(checkpoint.main(), &engine)?;
-    observer.loaded(&module, began.elapsed());
+    observer.loaded(&module, began.elapsed())?;
     let linking = Instant::now();
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;

@@ -86,7 +86,7 @@ fn verb(command: &[OsString]) -> &'static str {
     let before = ["wardian", "run"].map(OsString::from);
     let parsed = Cli::try_parse_from(before.iter().chain(command));
     match parsed.map(|cli| cli.command) {
-        Ok(args::Command::Run(args)) if checkpoint::is_at(args.file()) => "resume",
+        Ok(args::Command::Run(args)) if checkpoint::is_at(args.run.file()) => "resume",
         _ => "run",
     }
 }

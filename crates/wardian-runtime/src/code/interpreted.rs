@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{
-    CallTargets, CodeUnit, Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
+    CallTargets, CodeUnit, Env, FrameMap, Handler, Options, Point, References, Translation,
+    Translator, Wanted,
 };
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, TrapCode, ValType};
 use wardian_vm::addr::CodeAddr;

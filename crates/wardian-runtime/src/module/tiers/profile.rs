@@ -48,7 +48,8 @@ impl ModuleInner {
         // What a cache had was hot in another process.
         let kept = self.loaded(self.usual_variant());
         let is_kept = |entry: &wardian_vm::addr::CodeAddr| !entry.is_null();
-        let kept = kept.is_some_and(|code| is_kept(&code.entries[CompiledIndex::of_whole(defined)]));
+        let kept =
+            kept.is_some_and(|code| is_kept(&code.entries[CompiledIndex::of_whole(defined)]));
         let code = self.interpreted_before(defined);
         let calls = code.into_iter().flat_map(|code| self.call_targets(code));
         FunctionProfile {
@@ -103,7 +104,9 @@ impl ModuleInner {
     ) -> Vec<(CodeOffset, DefinedFuncIndex)> {
         let info = self.decoded.info();
         let body = &info.bodies[defined];
-        let is_here = |offset: &CodeOffset| body.contains(&(info.code_section.saturating_add(offset.index())));
+        let is_here = |offset: &CodeOffset| {
+            body.contains(&(info.code_section.saturating_add(offset.index())))
+        };
         let of_call = |(offset, targets): (&CodeOffset, &CallTargets<FuncIndex>)| {
             let usual = targets.usual().filter_map(|target| self.defined(target));
             usual.map(|target| (*offset, target)).collect::<Vec<_>>()
@@ -166,7 +169,8 @@ impl ModuleInner {
     /// Functions that were hot, how often, and with the loop that was hot if not all of it was.
     fn profiled_work(&self) -> Vec<(u32, DefinedFuncIndex, Option<CodeOffset>)> {
         let (info, hot_after) = (self.decoded.info(), self.engine.settings().hot_after);
-        let functions = self.used_profile.get().into_iter().flat_map(|used| &used.profile.functions);
+        let functions =
+            self.used_profile.get().into_iter().flat_map(|used| &used.profile.functions);
         let work = functions.filter_map(|(index, function)| {
             let defined = self.defined(*index)?;
             let header = match function.is_hot {
