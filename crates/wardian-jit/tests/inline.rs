@@ -1,7 +1,8 @@
 //! Small functions are compiled into their callers, up to where they call others.
 
 use wardian_jit::{
-    Capture, CompiledFunction, CompiledIndex, Compiler, MemoryVariant, OptLevel, Tunables,
+    Capture, CompiledFunction, CompiledIndex, Compiler, MemoryVariant, ModuleOptions, OptLevel,
+    Tunables,
 };
 use wardian_module::Module;
 use wardian_types::{CodeOffset, CoreFeatures, DefinedFuncIndex};
@@ -141,4 +142,42 @@ fn places_in_bodies_are_known() {
     #[allow(unsafe_code, reason = "it is what is tested")]
     let read = unsafe { wardian_jit::CompiledCode::from_bytes(&code.to_bytes()) };
     assert_eq!(read.expect("what was written is read"), code);
+}
+
+#[test]
+fn a_module_is_compiled_by_what_is_expected_of_its_calls() {
+    let text = format!(
+        "(module (memory 1) (table 4 funcref) (type $t (func (param i32) (result i32)))
+            (func $f (type $t) {INDIRECT}) (func $g (type $t) (call $f (local.get 0))) {LEAF}
+            (func $h (type $t) {INDIRECT}))"
+    );
+    let bytes = wat::parse_str(text).expect("valid text");
+    let module = Module::decode(bytes, CoreFeatures::all(), 1).expect("valid module");
+    let compiler = Compiler::new(Tunables::default()).expect("supported");
+    let (info, bytes) = (module.info(), module.bytes());
+    let (first, leaf, last) = (0, 2, 3);
+    let call = |function: u32| {
+        let body = info.bodies[DefinedFuncIndex::from_u32(function)].clone();
+        let at = body.clone().find(|at| bytes[*at] == 0x11).expect("it calls");
+        CodeOffset::from_u32((at - info.code_section) as u32)
+    };
+    let leaf = DefinedFuncIndex::from_u32(leaf);
+    let variant = MemoryVariant::Guarded;
+    for expected in [&[][..], &[(call(first), leaf)], &[(call(first), leaf), (call(last), leaf)]] {
+        for threads in [1, 2] {
+            let options = ModuleOptions { variant, threads, expected, ..ModuleOptions::default() };
+            let code = compiler.compile_module(info, bytes, &options).expect("it compiles");
+            for function in info.bodies.indices() {
+                let alone = compiler.compile_function(info, bytes, function, variant, expected);
+                let alone = alone.expect("it compiles");
+                let is_there = |call| expected.iter().any(|(at, _)| *at == call);
+                let inlines =
+                    [first, last].iter().any(|f| *f == function.as_u32() && is_there(call(*f)));
+                let inlined: Vec<_> = alone.inlined.iter().map(|body| body.defined).collect();
+                assert_eq!(inlined, if inlines { vec![leaf] } else { vec![] });
+                let range = code.function(CompiledIndex::of_whole(function));
+                assert_eq!(alone.text, code.text()[range.start.index()..range.end.index()]);
+            }
+        }
+    }
 }

@@ -318,3 +318,41 @@ fn code_of_another_module_is_not_used() {
         assert_eq!(run.call(&mut store, ()).unwrap(), n);
     }
 }
+
+/// Code that is compiled by a profile is for those who have the same profile.
+#[test]
+fn a_profile_is_a_part_of_the_key() {
+    let f = Fixture::new();
+    let text = r#"(module (table funcref (elem $a $b)) (type $t (func (result i32)))
+      (func $a (type $t) (i32.const 1)) (func $b (type $t) (i32.const 2))
+      (func (export "f") (param i32) (result i32) (call_indirect (type $t) (local.get 0))))"#;
+    let train = |element: i32| {
+        let engine = Engine::new(Config::new().engine(EngineKind::Tiered)).unwrap();
+        let module = Module::new(&engine, text).unwrap();
+        let mut store = crate::Store::new(&engine, ());
+        let instance = crate::Instance::new(&mut store, &module, &[]).unwrap();
+        let run = instance.typed_func::<i32, i32>(&mut store, "f").unwrap();
+        assert_eq!(run.call(&mut store, element).unwrap(), element + 1);
+        module.profile()
+    };
+    let (first, second) = (train(0), train(1));
+    assert_eq!((&first, first == second), (&train(0), false));
+    f.engine.set_cache(Some(Arc::new(f.cache.clone())));
+    let mut artifacts = Vec::new();
+    for (profile, entries) in [(None, 1), (Some(&first), 2), (Some(&second), 3)].repeat(2) {
+        let mut options = crate::CompileOptions::new();
+        if let Some(profile) = profile {
+            options = options.with_profile(profile);
+        }
+        let module = Module::new_with(&f.engine, text, &options).unwrap();
+        assert!(artifacts.len() >= 3 || f.files() == entries);
+        let artifact = module.serialize().unwrap();
+        // SAFETY: it was just made.
+        let loaded = unsafe { Module::deserialize(&f.engine, &artifact) }.unwrap();
+        assert_eq!(loaded.serialize().unwrap(), artifact);
+        artifacts.push(artifact);
+    }
+    assert_eq!(f.files(), 3);
+    assert_eq!(artifacts[..3], artifacts[3..]);
+    assert!(artifacts[0] != artifacts[1] && artifacts[1] != artifacts[2]);
+}

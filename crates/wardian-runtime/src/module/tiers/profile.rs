@@ -186,3 +186,85 @@ impl ModuleInner {
         work
     }
 }
+
+#[cfg(all(test, feature = "jit"))]
+mod tests {
+    use super::*;
+    use crate::Engine;
+    use crate::extension::Extension;
+    use crate::settings::Settings;
+
+    fn module(kind: EngineKind) -> Arc<ModuleInner> {
+        let text = r#"(module (import "h" "f" (func)) (table 2 funcref) (type $t (func (result i64)))
+          (func $leaf (type $t) (i64.const 7))
+          (func (param i32) (result i32) (i32.const 1))
+          (func $calls (param i32) (result i64) (loop $l (br_if $l (local.tee 0 (i32.const 0))))
+            (call_indirect (type $t) (local.get 0))))"#;
+        let settings = Settings { kind, background: false, ..Settings::default() };
+        let engine = Engine::new(settings, |_| Extension::default()).unwrap();
+        let bytes = wardian_module::to_binary(text.as_bytes()).unwrap().into_owned();
+        let decoded = wardian_module::Module::decode(bytes, engine.settings().features, 1).unwrap();
+        ModuleInner::new(&engine, decoded, None).unwrap()
+    }
+
+    /// A profile with the right hash that says anything of anything: functions that are imported, that are not there, or of
+    /// the wrong type, and calls and loops where there are none.
+    fn hostile(module: &ModuleInner) -> ModuleProfile {
+        let mut profile = module.profile();
+        let indices = [0, 1, 2, 3, 4, u32::MAX - 1, u32::MAX];
+        let offsets = || (0..60).chain([u32::MAX - 1, u32::MAX]).map(CodeOffset::from_u32);
+        for (number, index) in indices.into_iter().enumerate() {
+            let targets = (0..4).map(|i| indices[(number + i) % indices.len()]);
+            let votes: Vec<_> = targets.map(|f| (FuncIndex::from_u32(f), u64::MAX / 4)).collect();
+            let call = || CallTargets::new(u64::MAX, votes.iter().copied());
+            let function = FunctionProfile {
+                count: u64::MAX - number as u64,
+                is_hot: number % 2 == 0,
+                hot_loops: offsets().skip(10 * number).collect(),
+                calls: offsets().map(|offset| (offset, call())).collect(),
+            };
+            profile.functions.insert(FuncIndex::from_u32(index), function);
+        }
+        let twice = profile.clone();
+        profile.merge(&twice).unwrap();
+        profile
+    }
+
+    #[test]
+    fn a_profile_may_say_anything() {
+        for kind in [EngineKind::Compiled, EngineKind::Tiered, EngineKind::Interpreted] {
+            let module = module(kind);
+            let profile = hostile(&module);
+            assert_eq!(ModuleProfile::from_bytes(&profile.to_bytes()).unwrap(), profile);
+            module.use_profile(&profile).unwrap();
+            if kind == EngineKind::Compiled {
+                module.compile(module.usual_variant(), None).unwrap();
+            }
+            if kind == EngineKind::Tiered {
+                module.compile_profiled(&|| false);
+                assert!(module.code_size() > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_hot_more_often_comes_first() {
+        let module = module(EngineKind::Tiered);
+        let mut profile = module.profile();
+        let mut hot = |index: u32, count, hot_loops: &[u32]| {
+            let hot_loops: Vec<_> = hot_loops.iter().copied().map(CodeOffset::from_u32).collect();
+            let is_hot = hot_loops.is_empty();
+            let function = FunctionProfile { count, is_hot, hot_loops, ..Default::default() };
+            profile.functions.insert(FuncIndex::from_u32(index), function);
+        };
+        hot(1, 4000, &[]);
+        hot(2, 9000, &[]);
+        hot(3, 6000, &[30, 20]);
+        module.use_profile(&profile).unwrap();
+        let work = module.profiled_work().into_iter().map(|(times, defined, header)| {
+            (times, defined.as_u32(), header.map(CodeOffset::as_u32))
+        });
+        // The first 2500 and 24 for each byte are not counted, and then each 500.
+        assert_eq!(work.collect::<Vec<_>>(), [(13, 1, None), (7, 2, Some(30)), (3, 0, None)]);
+    }
+}
