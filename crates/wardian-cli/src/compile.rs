@@ -2,10 +2,10 @@
 
 use crate::args::CompileArgs;
 use crate::engine;
-use crate::guided::ProfileFile;
 use crate::input::Input;
 use crate::outfile::OutFile;
 use crate::output;
+use crate::profile_file::ProfileFile;
 use crate::report::{Exit, Result};
 use std::io::Write;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Engines, their cache, and compiling with a progress bar.
 
-use crate::guided::ProfileFile;
 use crate::input::Input;
+use crate::profile_file::ProfileFile;
 use crate::progress::Bar;
 use crate::report;
 use std::path::PathBuf;

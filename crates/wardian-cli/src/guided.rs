@@ -1,17 +1,17 @@
-//! Profile-guided compilation: profiles of modules in files, and runs that write them.
+//! Profile-guided compilation: runs that write a profile of the module, or begin with one.
 
-use crate::args::{ProfileUseArgs, RunCommandArgs};
+use crate::args::RunCommandArgs;
 use crate::input::Input;
 use crate::observe::Observer;
 use crate::outfile::OutFile;
+use crate::profile_file::ProfileFile;
 use crate::report::{self, Exit, Failure, Result};
 use crate::signals::Blocked;
-use anyhow::{Context, anyhow};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use wardian::{EngineKind, Module, profile::ModuleProfile};
+use wardian::{EngineKind, Module};
 
 /// `wardian run`.
 pub(crate) fn run(args: &RunCommandArgs, verbose: bool) -> Result<Exit> {
@@ -29,39 +29,6 @@ pub(crate) fn run(args: &RunCommandArgs, verbose: bool) -> Result<Exit> {
     let observer = Arc::new(Generating::new(path.clone())?);
     let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
     report::conclude(outcome, observer.write())
-}
-
-/// A profile that was read from a file.
-pub(crate) struct ProfileFile {
-    path: PathBuf,
-    pub(crate) profile: ModuleProfile,
-}
-
-impl ProfileFile {
-    /// The one of the command line.
-    pub(crate) fn of(args: &ProfileUseArgs) -> anyhow::Result<Option<ProfileFile>> {
-        args.profile_use.as_deref().map(ProfileFile::read).transpose()
-    }
-
-    pub(crate) fn read(path: &Path) -> anyhow::Result<ProfileFile> {
-        let Input { name, bytes } = Input::read(path)?;
-        let profile = ModuleProfile::from_bytes(&bytes);
-        let profile = profile.with_context(|| format!("{name} cannot be used as a profile"))?;
-        Ok(ProfileFile { path: path.to_owned(), profile })
-    }
-
-    /// An error if it is a profile of another module than this one, which has that name.
-    pub(crate) fn check(&self, module: &Module, name: &str) -> anyhow::Result<()> {
-        match self.profile.is_of(module) {
-            true => Ok(()),
-            false => Err(self.of_another(name)),
-        }
-    }
-
-    /// That it is a profile of another module.
-    pub(crate) fn of_another(&self, name: &str) -> anyhow::Error {
-        anyhow!("the profile in {} is of another module than {name}", self.path.display())
-    }
 }
 
 /// A run that begins with a profile, or with none.

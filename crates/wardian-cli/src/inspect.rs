@@ -11,10 +11,10 @@ mod text;
 
 use crate::args::InspectArgs;
 use crate::checkpoint::{Key, Place};
-use crate::guided::ProfileFile;
 use crate::input::Input;
 use crate::outfile::OutFile;
 use crate::output;
+use crate::profile_file::ProfileFile;
 use crate::report::{self, Exit, Failure, Result};
 use crate::section::{self, Producers};
 use graph::{Format, Graph};

@@ -25,6 +25,7 @@ mod output;
 mod parse;
 mod postmortem;
 mod profile;
+mod profile_file;
 mod progress;
 mod report;
 mod run;

@@ -1,7 +1,7 @@
 //! What looks on while a program runs.
 
-use crate::guided::ProfileFile;
 use crate::input::Input;
+use crate::profile_file::ProfileFile;
 use crate::wasi::Host;
 use std::time::Duration;
 use wardian::{Config, Instance, Linker, Module, Store};

@@ -1,7 +1,7 @@
 //! `wardian inspect --profile-data`: what a profile of a module says.
 
-use crate::guided::ProfileFile;
 use crate::input::Input;
+use crate::profile_file::ProfileFile;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::fmt::Write;

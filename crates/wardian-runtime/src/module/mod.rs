@@ -11,14 +11,14 @@ use crate::code::signatures::Signature;
 use crate::code::wrappers::Wrappers;
 use crate::error::UsageKind;
 use crate::extension::Extension;
-use crate::profile::CodeHash;
+use crate::profile::{CodeHash, UsedProfile};
 use crate::settings::EngineKind;
 use crate::{Engine, Error, Result};
 use images::Images;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use tiers::{Tier, UsedProfile};
+use tiers::Tier;
 use wardian_module::ItemIndex;
 use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TypeIndex, TypeNumber, ValType};
 use wardian_vm::addr::CodeAddr;
@@ -131,7 +131,7 @@ impl ModuleInner {
         self.key.get_or_init(|| {
             let key = CodeKey::new(&self.engine.fingerprint(), self.decoded.bytes(), variant);
             match self.used_profile.get() {
-                Some(profile) => key.with_profile(&profile.hash()),
+                Some(profile) => key.with_profile(&profile.profile.hash()),
                 None => key,
             }
         })

@@ -12,7 +12,7 @@ use crate::error::UsageKind;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 pub use wardian_interp::CallTargets;
-use wardian_types::{CodeOffset, FuncIndex};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
 
 /// What the functions of a module did in the interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,13 @@ pub struct FunctionProfile {
     pub hot_loops: Vec<CodeOffset>,
     /// What its calls through tables called.
     pub calls: BTreeMap<CodeOffset, CallTargets<FuncIndex>>,
+}
+
+/// What a module was given of what its functions did elsewhere.
+pub(crate) struct UsedProfile {
+    pub(crate) profile: ModuleProfile,
+    /// What calls through tables are expected to call, as a compiler wants it.
+    pub(crate) expected: Vec<(CodeOffset, DefinedFuncIndex)>,
 }
 
 /// Names the code of a module: modules that differ in custom sections alone have the same.

@@ -20,7 +20,6 @@ mod queue;
 
 pub use hot::Tier;
 pub(crate) use hot::Wish;
-pub use profile::UsedProfile;
 pub use published::TierState;
 pub use queue::CompileQueue;
 

@@ -3,7 +3,7 @@
 use super::{Wish, ask_again, threshold};
 use crate::Result;
 use crate::module::ModuleInner;
-use crate::profile::{CallTargets, CodeHash, FunctionProfile, ModuleProfile};
+use crate::profile::{CallTargets, CodeHash, FunctionProfile, ModuleProfile, UsedProfile};
 use crate::settings::EngineKind;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,21 +11,7 @@ use std::sync::Arc;
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
 use wardian_vm::compiled::CompiledIndex;
 
-/// What a module was given of what its functions did elsewhere.
-pub struct UsedProfile {
-    profile: ModuleProfile,
-    /// What calls through tables are expected to call, as a compiler wants it.
-    expected: Vec<(CodeOffset, DefinedFuncIndex)>,
-}
-
 type Calls = BTreeMap<CodeOffset, CallTargets<FuncIndex>>;
-
-impl UsedProfile {
-    /// Names what it says.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        self.profile.hash()
-    }
-}
 
 impl ModuleInner {
     /// What its functions have done so far.
