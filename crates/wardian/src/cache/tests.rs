@@ -356,3 +356,36 @@ fn a_profile_is_a_part_of_the_key() {
     assert_eq!(artifacts[..3], artifacts[3..]);
     assert!(artifacts[0] != artifacts[1] && artifacts[1] != artifacts[2]);
 }
+
+/// A function that becomes hot only in the second run is compiled by what it called in the first.
+#[test]
+fn what_calls_through_tables_called_is_kept_with_what_was_hot() {
+    let f = Fixture::new();
+    let text = r#"(module (table funcref (elem $a $b)) (type $t (func (result i32)))
+      (func $a (type $t) (i32.const 1)) (func $b (type $t) (i32.const 2))
+      (func $call (export "call") (param i32) (result i32) (call_indirect (type $t) (local.get 0)))
+      (func (export "hot")))"#;
+    let call = 2;
+    // Of `call` in a process of its own that calls it, and another function, so often: what its code is, and the module.
+    let run = |cache: bool, hot_after, times, element, hot| {
+        let mut config = Config::new();
+        config.engine(EngineKind::Tiered).hot_after(Some(hot_after)).background_compilation(false);
+        let engine = Engine::new(&config).unwrap();
+        engine.set_cache(cache.then(|| Arc::new(f.cache.clone()) as Arc<dyn CodeCache>));
+        let module = Module::new(&engine, text).unwrap();
+        let mut store = crate::Store::new(&engine, ());
+        let instance = crate::Instance::new(&mut store, &module, &[]).unwrap();
+        let called = instance.typed_func::<i32, i32>(&mut store, "call").unwrap();
+        let other = instance.typed_func::<(), ()>(&mut store, "hot").unwrap();
+        (0..times).for_each(|_| assert_eq!(called.call(&mut store, element).unwrap(), element + 1));
+        (0..hot).for_each(|_| other.call(&mut store, ()).unwrap());
+        instance.internal(&store).machine_code(call)
+    };
+    assert_eq!(run(true, 100, 50, 1, 200), None, "it is not hot yet");
+    assert_eq!(f.files(), 1);
+    let alone = run(false, 2, 10, 0, 0).expect("it is hot");
+    let kept = run(true, 2, 10, 0, 0).expect("it is hot");
+    assert_ne!(kept, alone, "it calls $b mostly, and only now $a");
+    // Now the code itself is kept.
+    assert_eq!(run(true, 1000, 1, 0, 0), Some(kept));
+}

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use wardian_runtime::listen::attach::compiled_in;
 use wardian_runtime::module::{ModuleInner, cache_key, usual_variant};
+use wardian_runtime::profile::ModuleProfile as RawProfile;
 use wardian_vm::compiled::CompiledCode;
 
 impl Module {
@@ -82,7 +83,7 @@ impl Module {
         let kept_as = key.as_ref().map(|key| cache_key(engine.inner(), key));
         let found = cache.as_ref().zip(kept_as.as_ref()).and_then(|(cache, key)| cache.get(key));
         // Code of another module is none: an implementation may have mixed them up.
-        let cached =
+        let mut cached =
             found.filter(|code| kept_as.is_some_and(|key| code.origin() == key.as_bytes()));
         let is_enough = |code: &CompiledCode| {
             // Of a tiered engine there may be what was hot.
@@ -100,9 +101,7 @@ impl Module {
             None => wardian_module::Module::decode(bytes, features, threads)?,
         };
         let module = Module::of(ModuleInner::new(engine.inner(), decoded, key)?);
-        if let Some(profile) = options.profile {
-            module.0.use_profile(&profile.0)?;
-        }
+        module.use_profile(options, cached.as_mut())?;
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
@@ -131,6 +130,26 @@ impl Module {
         module.prepare_listeners()?;
         module.begin_hot(options)?;
         Ok(module)
+    }
+
+    /// Begins with what is known of the module: by what is noted beside the code in the cache, of which the profile of the
+    /// options, if there is one, is a part; else by that profile.
+    fn use_profile(
+        &self,
+        options: &CompileOptions<'_>,
+        cached: Option<&mut CompiledCode>,
+    ) -> Result<()> {
+        let notes = cached.map(CompiledCode::take_notes).unwrap_or_default();
+        let noted = RawProfile::from_bytes(&notes).ok().filter(|noted| self.0.has_profile(noted));
+        match (noted, options.profile) {
+            (Some(noted), None) => self.0.use_profile(&noted)?,
+            (Some(noted), Some(profile)) if self.0.has_profile(&profile.0) => {
+                self.0.use_profile(&noted)?;
+            }
+            (_, Some(profile)) => self.0.use_profile(&profile.0)?,
+            (None, None) => {}
+        }
+        Ok(())
     }
 
     /// Has compiled what is hot by the profile.

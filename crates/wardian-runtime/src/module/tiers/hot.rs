@@ -286,7 +286,7 @@ impl ModuleInner {
     }
 
     /// Puts what was hot into the engine's cache, with what was there before, so that another process
-    /// begins with it compiled.
+    /// begins with it compiled, and knows what calls through tables called.
     pub(crate) fn keep_hot(&self) {
         let (Some(cache), variant) = (self.engine.cache(), self.usual_variant()) else { return };
         let made = &self.tier.of(variant).made;
@@ -303,6 +303,7 @@ impl ModuleInner {
         if let Ok(compiler) = self.engine.compiler()
             && let Ok(code) = compiler.assemble(functions.collect())
         {
+            let code = code.with_notes(self.whole_profile().to_bytes());
             let key = self.cache_key();
             cache.put(&key, &code.with_origin(*key.as_bytes()));
         }

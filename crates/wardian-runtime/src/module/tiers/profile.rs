@@ -26,6 +26,16 @@ impl ModuleInner {
         profile
     }
 
+    /// The same with what it was given.
+    pub(crate) fn whole_profile(&self) -> ModuleProfile {
+        let mut profile = self.profile();
+        if let Some(used) = self.used_profile.get() {
+            // It was found to be of this module when it was given.
+            let _ = profile.merge(&used.profile);
+        }
+        profile
+    }
+
     fn function_profile(&self, defined: DefinedFuncIndex) -> FunctionProfile {
         if self.engine.kind() != EngineKind::Tiered {
             return FunctionProfile::default();
