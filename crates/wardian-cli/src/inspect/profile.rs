@@ -57,7 +57,7 @@ fn table(out: &mut String, module: &Module, functions: &[FunctionProfile<'_>]) -
     if functions.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nfunctions\n  {:>12}  {:<12}", "counted", "hot")?;
+    writeln!(out, "\n  {:>12}  {:<12}  function", "counted", "hot")?;
     for function in functions.iter().take(ROWS) {
         let hot = match (function.is_hot(), function.hot_loops().len()) {
             (true, _) => "yes",
