@@ -132,15 +132,17 @@ impl Module {
         Ok(module)
     }
 
-    /// Begins with what is known of the module: by what is noted beside the code in the cache, of which the profile of the
-    /// options, if there is one, is a part; else by that profile.
+    /// Begins with what is known of the module: in tiers, with what is noted beside the code in the cache, of which the profile
+    /// of the options, if there is one, is a part; else with that profile.
     fn use_profile(
         &self,
         options: &CompileOptions<'_>,
         cached: Option<&mut CompiledCode>,
     ) -> Result<()> {
         let notes = cached.map(CompiledCode::take_notes).unwrap_or_default();
-        let noted = RawProfile::from_bytes(&notes).ok().filter(|noted| self.0.has_profile(noted));
+        let in_tiers = self.0.engine.kind() == EngineKind::Tiered;
+        let noted = RawProfile::from_bytes(&notes).ok();
+        let noted = noted.filter(|noted| in_tiers && self.0.has_profile(noted));
         match (noted, options.profile) {
             (Some(noted), None) => self.0.use_profile(&noted)?,
             (Some(noted), Some(profile)) if self.0.has_profile(&profile.0) => {
