@@ -203,8 +203,9 @@ fn at_once(engine: &Engine) {
         return;
     }
     let p = profile(engine, 20, &[(5, 1), (100, 1)]);
-    for hot_after in [20, 1_000_000] {
-        let engine = tiered(engine, hot_after);
+    for (hot_after, lazily) in [(20, false), (1_000_000, false), (1_000_000, true)] {
+        let mut config = tiered(engine, hot_after).config().clone();
+        let engine = Engine::new(config.lazy_validation(lazily)).unwrap();
         let m = profiled(&engine, TEXT, &p);
         assert!(m.code_size() > 0);
         let mut store = Store::new(&engine, ());
