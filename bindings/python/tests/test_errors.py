@@ -139,8 +139,9 @@ def test_functions_are_validated_when_they_are_called():
     text = '(module (func (export "good") (result i32) i32.const 7) (func (export "bad") i32.add drop))'
     with pytest.raises(DecodeError):
         Module(Engine(), text)
-    found = exports(engine, Store(engine), text)
+    store = Store(engine)
+    found = exports(engine, store, text)
     for _ in range(2):
         with pytest.raises(DecodeError, match="type mismatch"):
-            found.bad()
-        assert found.good() == 7
+            found.bad(store)
+        assert found.good(store) == 7
