@@ -1,10 +1,11 @@
 //! Functions that are validated when they are first called.
 
-use crate::matrix::{Behaviour, HAS_JIT, instance, is_compiled, module};
+use crate::matrix::{Behaviour, HAS_JIT, is_compiled, module};
 use std::sync::Arc;
 use wardian::cache::DiskCache;
 use wardian::{
-    Caller, Config, Engine, EngineKind, Error, ErrorKind, Instance, Linker, Module, Store, Val,
+    Caller, CompileOptions, Config, Engine, EngineKind, Error, ErrorKind, Instance, Linker, Module,
+    Store, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -155,15 +156,24 @@ fn hot(engine: &Engine) {
         let mut config = lazy(engine).config().clone();
         config.engine(EngineKind::Tiered).hot_after(Some(3)).background_compilation(background);
         let engine = Engine::new(&config).unwrap();
-        let mut store = Store::new(&engine, ());
-        let i = instance(&mut store, text);
-        for name in ["index", "table", "loop"] {
-            for _ in 0..50 {
-                assert_eq!(call(&mut store, i, name, &[Val::I32(0)]).unwrap(), 1, "{name}");
-            }
-            is_invalid(&call(&mut store, i, name, &[Val::I32(-1)]).unwrap_err());
+        let first = module(&engine, text);
+        hot_calls(&first);
+        // What was hot, and called the function that is not valid, is compiled at once.
+        let profile = first.profile();
+        let options = CompileOptions::new().with_profile(&profile);
+        hot_calls(&Module::new_with(&engine, text, &options).unwrap());
+    }
+}
+
+fn hot_calls(module: &Module) {
+    let mut store = Store::new(module.engine(), ());
+    let i = Instance::new(&mut store, module, &[]).unwrap();
+    for name in ["index", "table", "loop"] {
+        for _ in 0..50 {
             assert_eq!(call(&mut store, i, name, &[Val::I32(0)]).unwrap(), 1, "{name}");
         }
+        is_invalid(&call(&mut store, i, name, &[Val::I32(-1)]).unwrap_err());
+        assert_eq!(call(&mut store, i, name, &[Val::I32(0)]).unwrap(), 1, "{name}");
     }
 }
 
