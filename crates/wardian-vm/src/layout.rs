@@ -32,7 +32,7 @@ mod refused_access;
 
 use crate::addr::{CodeAddr, DataAddr, SlotsPtr, StackAddr, VmCtxPtr};
 pub use activation::{Activation, WasmSp};
-pub use offsets::{host_func, listened, memory, noted, table};
+pub use offsets::{func, host_func, listened, memory, noted, table};
 pub use refused_access::{Refused, refused};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -363,23 +363,6 @@ pub mod instance {
     pub const HEAP: i32 = INTERPRETED + WORD;
     /// Where the arrays begin.
     pub const ARRAYS: u32 = ((HEAP + WORD) as u32).next_multiple_of(16);
-}
-
-/// Offsets in [`VmFunc`] and [`VmImport`]; both begin with code and context.
-pub mod func {
-    use super::{VmFunc, offset_of};
-    /// Code address.
-    pub const CODE: i32 = offset_of!(VmFunc, code) as i32;
-    /// Context to pass.
-    pub const CTX: i32 = offset_of!(VmFunc, ctx) as i32;
-    /// [`super::VmFunc::sig`]
-    pub const SIG: i32 = offset_of!(VmFunc, sig) as i32;
-    /// [`super::VmFunc::index`]: one less than the handle that objects hold.
-    pub const INDEX: i32 = offset_of!(VmFunc, index) as i32;
-    /// [`super::VmFunc::handle`]
-    pub const HANDLE: i32 = offset_of!(VmFunc, handle) as i32;
-    /// [`super::VmFunc::identity`]
-    pub const IDENTITY: i32 = offset_of!(VmFunc, identity) as i32;
 }
 
 const _: () = {

@@ -40,6 +40,7 @@ impl CodeKey {
 
     /// The key of the same code in the cache of an engine that validates functions when they are first called: whoever
     /// finds an entry under it does not know whether the rest of the module is valid.
+    #[doc(hidden)]
     pub fn of_lazily_validated(&self) -> CodeKey {
         CodeKey(blake3::keyed_hash(self.as_bytes(), b"validated lazily"))
     }

@@ -1,7 +1,24 @@
 //! Offsets in small structs that compiled code uses.
 
-use super::{HostFunc, Listened, Noted, VmMemory, VmTable};
+use super::{HostFunc, Listened, Noted, VmFunc, VmMemory, VmTable};
 use std::mem::offset_of;
+
+/// Offsets in [`crate::layout::VmFunc`] and [`crate::layout::VmImport`]; both begin with code and context.
+pub mod func {
+    use super::{VmFunc, offset_of};
+    /// Code address.
+    pub const CODE: i32 = offset_of!(VmFunc, code) as i32;
+    /// Context to pass.
+    pub const CTX: i32 = offset_of!(VmFunc, ctx) as i32;
+    /// [`crate::layout::VmFunc::sig`]
+    pub const SIG: i32 = offset_of!(VmFunc, sig) as i32;
+    /// [`crate::layout::VmFunc::index`]: one less than the handle that objects hold.
+    pub const INDEX: i32 = offset_of!(VmFunc, index) as i32;
+    /// [`crate::layout::VmFunc::handle`]
+    pub const HANDLE: i32 = offset_of!(VmFunc, handle) as i32;
+    /// [`crate::layout::VmFunc::identity`]
+    pub const IDENTITY: i32 = offset_of!(VmFunc, identity) as i32;
+}
 
 /// Offsets in [`crate::layout::VmMemory`].
 pub mod memory {
