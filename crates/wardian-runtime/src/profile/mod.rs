@@ -17,7 +17,7 @@ use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
 /// What the functions of a module did in the interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleProfile {
-    module: CodeHash,
+    pub(crate) module: CodeHash,
     /// Those of which something is known.
     pub functions: BTreeMap<FuncIndex, FunctionProfile>,
 }

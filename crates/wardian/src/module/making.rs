@@ -141,8 +141,10 @@ impl Module {
     ) -> Result<()> {
         let notes = cached.map(CompiledCode::take_notes).unwrap_or_default();
         let in_tiers = self.0.engine.kind() == EngineKind::Tiered;
-        let noted = RawProfile::from_bytes(&notes).ok();
-        let noted = noted.filter(|noted| in_tiers && self.0.has_profile(noted));
+        let noted = RawProfile::from_bytes(&notes).ok().filter(|_| in_tiers);
+        if let Some(noted) = &noted {
+            self.0.trust_profile(noted);
+        }
         match (noted, options.profile) {
             (Some(noted), None) => self.0.use_profile(&noted)?,
             (Some(noted), Some(profile)) if self.0.has_profile(&profile.0) => {

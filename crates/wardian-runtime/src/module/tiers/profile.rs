@@ -61,6 +61,12 @@ impl ModuleInner {
         *self.code_hash.get_or_init(|| CodeHash::of(&self.decoded))
     }
 
+    /// Takes it that a profile which was kept beside code of this module is one of it: to hash a large module takes longer
+    /// than all else that is done before it runs.
+    pub fn trust_profile(&self, kept: &ModuleProfile) {
+        let _ = self.code_hash.set(kept.module);
+    }
+
     /// Whether a profile is one of this module.
     pub fn has_profile(&self, profile: &ModuleProfile) -> bool {
         profile.check(self.code_hash()).is_ok()
