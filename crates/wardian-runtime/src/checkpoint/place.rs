@@ -183,6 +183,8 @@ impl StoreInner {
                 .defined_function(func)
                 .filter(|defined| defined.index() < info.bodies.len())
                 .ok_or_else(|| unusable(format!("function {func} has no body")))?;
+            // Nobody has called it here: see `Config::lazy_validation`.
+            data.module().decoded.ensure_valid(defined)?;
             let mut offsets: BTreeMap<CodeOffset, usize> = BTreeMap::new();
             for (point, operands) in &points {
                 let most = offsets.entry(point.offset).or_default();
