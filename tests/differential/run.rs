@@ -91,7 +91,9 @@ fn run(way: &Way, seed: u64, bytes: &[u8]) -> Vec<String> {
     if way.listened && !seed.is_multiple_of(4) {
         options = options.with_function_listener_factory(chosen("compiled in", &log));
     }
-    let module = match Module::new_with(&way.engine, bytes, &options) {
+    // Where validation is lazy, a module of which something is not valid would run until that is called.
+    let valid = Module::validate(&way.engine, bytes);
+    let module = match valid.and_then(|()| Module::new_with(&way.engine, bytes, &options)) {
         Ok(module) => module,
         Err(error) => return vec![heard::kind(&error)],
     };
