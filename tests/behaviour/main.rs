@@ -55,6 +55,7 @@ mod refused_restores;
 mod resolver;
 mod reuse;
 mod sampler;
+mod samples;
 mod snapshot_contents;
 mod snapshots;
 mod soak;

@@ -3,6 +3,7 @@
 //! The machine may be busy, so shares of samples are compared, never times.
 
 use crate::matrix::{Behaviour, instance, is_compiled, linked, module};
+use crate::samples::{PATIENCE, is_possible, mostly, names, options, sampled, until};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -33,17 +34,6 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("samplers come and go while guests run", race),
 ];
 
-/// How long to wait for samples at most.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-pub(crate) fn options() -> SamplerOptions {
-    SamplerOptions::new().with_interval(Duration::from_micros(250))
-}
-
-pub(crate) fn is_possible(engine: &Engine) -> bool {
-    !format!("{:?}", engine.config()).contains("signals: false")
-}
-
 fn without_signals(engine: &Engine) {
     let mut store = Store::new(engine, ());
     if is_possible(engine) {
@@ -57,44 +47,6 @@ fn without_signals(engine: &Engine) {
         let i = instance(&mut store, r#"(module (func (export "f")))"#);
         i.typed_func::<(), ()>(&mut store, "f").unwrap().call(&mut store, ()).unwrap();
     }
-}
-
-/// Runs until there are so many samples.
-pub(crate) fn sampled(
-    engine: &Engine,
-    sampler: &Sampler,
-    count: usize,
-    mut run: impl FnMut(),
-) -> Vec<ResolvedSample> {
-    let start = Instant::now();
-    let mut all = Vec::new();
-    while all.len() < count {
-        assert!(start.elapsed() < PATIENCE, "only {} samples came", all.len());
-        run();
-        let samples = sampler.drain();
-        assert_eq!(samples.dropped(), 0);
-        for (raw, sample) in samples.iter().zip(samples.resolve(engine)) {
-            let host_first = matches!(sample.frames.first(), Some(SampledFrame::Host));
-            assert!((host_first || !raw.in_host()) && raw.time() == sample.time);
-            all.push(sample);
-        }
-    }
-    assert!(all.is_sorted_by_key(|s| s.time));
-    all
-}
-
-fn names(sample: &ResolvedSample) -> Vec<String> {
-    sample.frames.iter().map(|f| f.to_string()).collect()
-}
-
-/// Checks that at least so many of a hundred samples are a stack.
-pub(crate) fn mostly(samples: &[ResolvedSample], percent: usize, stack: &[&str]) {
-    let fits = samples.iter().filter(|s| names(s) == stack).count();
-    if fits * 100 >= samples.len() * percent {
-        return;
-    }
-    let others: Vec<_> = samples.iter().map(names).filter(|n| n != stack).take(20).collect();
-    panic!("{fits} of {} are {stack:?}; others: {others:?}", samples.len());
 }
 
 const HOT: &str = r#"(module $m
@@ -119,8 +71,10 @@ fn hot(engine: &Engine) {
     let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
     warm(&mut store, &run);
     let sampler = Sampler::start(&mut store, options()).unwrap();
-    let samples = sampled(engine, &sampler, 200, || run.call(&mut store, ()).unwrap());
-    mostly(&samples, 80, &["hot", "cold", "run"]);
+    let samples = until(|| {
+        let samples = sampled(engine, &sampler, 200, || run.call(&mut store, ()).unwrap());
+        mostly(&samples, 80, &["hot", "cold", "run"]).map(|()| samples)
+    });
     for sample in samples.iter().filter(|s| !s.frames.is_empty()) {
         // Now and then the runtime is at work, which is the host: how seldom is checked above.
         let Some(frame) = sample.frames[0].guest() else { continue };
@@ -156,11 +110,15 @@ fn small(engine: &Engine) {
     let i = instance(&mut store, text);
     let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
     let sampler = Sampler::start(&mut store, options()).unwrap();
-    let samples = sampled(engine, &sampler, 400, || run.call(&mut store, ()).unwrap());
     let in_leaf = |s: &ResolvedSample| s.frames.first().is_some_and(|f| f.to_string() == "leaf");
-    let in_leaf: Vec<_> = samples.iter().filter(|s| in_leaf(s)).cloned().collect();
-    assert!(in_leaf.len() > 20, "{} of {}", in_leaf.len(), samples.len());
-    mostly(&in_leaf, 98, &["leaf", "loop", "run"]);
+    until(|| {
+        let samples = sampled(engine, &sampler, 400, || run.call(&mut store, ()).unwrap());
+        let in_leaf: Vec<_> = samples.iter().filter(|s| in_leaf(s)).cloned().collect();
+        match in_leaf.len() > 20 {
+            true => mostly(&in_leaf, 98, &["leaf", "loop", "run"]),
+            false => Err(format!("{} of {}", in_leaf.len(), samples.len())),
+        }
+    });
 }
 
 const CALLS_HOST: &str = r#"(module (import "h" "work" (func $work))
@@ -186,8 +144,10 @@ fn host(engine: &Engine) {
         let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
         warm(&mut store, &run);
         let sampler = Sampler::start(&mut store, options()).unwrap();
-        let samples = sampled(engine, &sampler, 100, || run.call(&mut store, ()).unwrap());
-        mostly(&samples, 90, &["<host>", "f", "run"]);
+        until(|| {
+            let samples = sampled(engine, &sampler, 100, || run.call(&mut store, ()).unwrap());
+            mostly(&samples, 90, &["<host>", "f", "run"])
+        });
     }
     // The runtime's own work is the host's too.
     let text = r#"(module (memory 512) (func $fill (export "run") (memory.fill
@@ -196,8 +156,10 @@ fn host(engine: &Engine) {
     let i = instance(&mut store, text);
     let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
     let sampler = Sampler::start(&mut store, options()).unwrap();
-    let samples = sampled(engine, &sampler, 100, || run.call(&mut store, ()).unwrap());
-    mostly(&samples, 90, &["<host>", "fill"]);
+    until(|| {
+        let samples = sampled(engine, &sampler, 100, || run.call(&mut store, ()).unwrap());
+        mostly(&samples, 90, &["<host>", "fill"])
+    });
 }
 
 fn nested(engine: &Engine) {
@@ -226,8 +188,10 @@ fn nested(engine: &Engine) {
     let outer = i.typed_func::<i32, ()>(&mut store, "outer").unwrap();
     (0..3).for_each(|_| outer.call(&mut store, 2).unwrap());
     let sampler = Sampler::start(&mut store, options()).unwrap();
-    let samples = sampled(engine, &sampler, 100, || outer.call(&mut store, 2).unwrap());
-    mostly(&samples, 80, &["spin", "outer", "<host>", "outer", "<host>", "outer"]);
+    until(|| {
+        let samples = sampled(engine, &sampler, 100, || outer.call(&mut store, 2).unwrap());
+        mostly(&samples, 80, &["spin", "outer", "<host>", "outer", "<host>", "outer"])
+    });
     // Short guests in between: what is seen is a beginning or an end of a stack that is possible.
     let whole = ["<host>", "outer", "<host>", "outer", "<host>", "outer"];
     let empty = r#"(module (import "h" "call" (func $call (param i32)))
@@ -268,12 +232,17 @@ fn listened(engine: &Engine) {
     // A compiler that is at work for a tier is host code that `hot` called.
     (0..3).for_each(|_| run.call(&mut store, ()).unwrap());
     let sampler = Sampler::start(&mut store, options()).unwrap();
-    let samples = sampled(engine, &sampler, 200, || run.call(&mut store, ()).unwrap());
-    let (in_host, in_guest): (Vec<_>, Vec<_>) =
-        samples.into_iter().partition(|s| names(s).first().is_some_and(|n| n == "<host>"));
-    mostly(&in_host, 90, &["<host>", "cold", "run"]);
-    mostly(&in_guest, 80, &["hot", "cold", "run"]);
-    assert!(in_host.len() > 10 && in_guest.len() > 2, "{} {}", in_host.len(), in_guest.len());
+    until(|| {
+        let samples = sampled(engine, &sampler, 200, || run.call(&mut store, ()).unwrap());
+        let (in_host, in_guest): (Vec<_>, Vec<_>) =
+            samples.into_iter().partition(|s| names(s).first().is_some_and(|n| n == "<host>"));
+        mostly(&in_host, 90, &["<host>", "cold", "run"])?;
+        mostly(&in_guest, 80, &["hot", "cold", "run"])?;
+        match in_host.len() > 10 && in_guest.len() > 2 {
+            true => Ok(()),
+            false => Err(format!("{} {}", in_host.len(), in_guest.len())),
+        }
+    });
 }
 
 fn deep(engine: &Engine) {
@@ -295,13 +264,17 @@ fn deep(engine: &Engine) {
     // The compiler is not to be sampled.
     (0..3).for_each(|_| down.call(&mut store, 5).unwrap());
     let sampler = Sampler::start(&mut store, options().with_max_frames(50)).unwrap();
-    let samples = sampled(engine, &sampler, 40, || down.call(&mut store, 5000).unwrap());
-    mostly(&samples, 80, &["down"; 50]);
+    let samples = until(|| {
+        let samples = sampled(engine, &sampler, 40, || down.call(&mut store, 5000).unwrap());
+        mostly(&samples, 80, &["down"; 50]).map(|()| samples)
+    });
     assert!(samples.iter().all(|s| s.truncated == (s.frames.len() == 50)));
     drop(sampler);
     let sampler = Sampler::start(&mut store, options().with_max_frames(50)).unwrap();
-    let samples = sampled(engine, &sampler, 40, || down.call(&mut store, 48).unwrap());
-    mostly(&samples, 80, &["down"; 49]);
+    let samples = until(|| {
+        let samples = sampled(engine, &sampler, 40, || down.call(&mut store, 48).unwrap());
+        mostly(&samples, 80, &["down"; 49]).map(|()| samples)
+    });
     assert!(samples.iter().all(|s| !s.truncated));
 }
 
@@ -375,8 +348,11 @@ fn moving(engine: &Engine) {
     for _ in 0..6 {
         store = std::thread::scope(|scope| {
             let work = || {
-                let samples = sampled(engine, &sampler, 20, || run.call(&mut store, ()).unwrap());
-                mostly(&samples, 80, &["hot", "cold", "run"]);
+                until(|| {
+                    let samples =
+                        sampled(engine, &sampler, 20, || run.call(&mut store, ()).unwrap());
+                    mostly(&samples, 80, &["hot", "cold", "run"])
+                });
                 store
             };
             scope.spawn(work).join().unwrap()
@@ -398,8 +374,11 @@ fn several(engine: &Engine) {
                 let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
                 warm(&mut store, &run);
                 let sampler = Sampler::start(&mut store, options()).unwrap();
-                let samples = sampled(engine, &sampler, 50, || run.call(&mut store, ()).unwrap());
-                mostly(&samples, 80, &[&format!("hot{n}"), "cold", "run"]);
+                until(|| {
+                    let samples =
+                        sampled(engine, &sampler, 50, || run.call(&mut store, ()).unwrap());
+                    mostly(&samples, 80, &[&format!("hot{n}"), "cold", "run"])
+                });
             });
         }
     });
