@@ -22,7 +22,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a deadline and a token end a compilation", compilation),
 ];
 
-/// For how long a call with a short deadline may work.
+/// Processor time that a call with a short deadline may use.
 const SOON: Duration = Duration::from_millis(1000);
 
 /// Longest time until calls that wait end, on a busy machine.

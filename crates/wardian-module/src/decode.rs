@@ -42,8 +42,8 @@ pub(crate) fn decode(
     })
 }
 
-/// Reads `bytes`, validating all but function bodies. Where more than that is needed to say whether a module is valid, all
-/// of it is validated: then there are no bodies left.
+/// Reads `bytes` and validates the declarations. Returns what validates the function bodies, unless they are validated
+/// already: a module to which [`recursive`] applies is validated whole.
 pub(crate) fn decode_lazily(
     bytes: &[u8],
     features: CoreFeatures,

@@ -66,7 +66,8 @@ impl Module {
         Ok(Module::from_parts(bytes, info, None))
     }
 
-    /// Decodes a binary module and validates all but its function bodies, as far as that is enough.
+    /// Decodes a binary module and validates its declarations; function bodies are validated by [`Module::ensure_valid`].
+    /// With function references and without garbage collection, bodies are validated at once.
     ///
     /// # Errors
     ///

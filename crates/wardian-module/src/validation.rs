@@ -89,7 +89,7 @@ impl Validation {
 /// Bodies that are validated before they are used.
 pub(crate) struct Unvalidated {
     validation: Validation,
-    /// Those that were found to be valid. Others are validated again, as nobody uses them after that.
+    /// Bodies that were found to be valid. One that is not valid is validated again at each use, for the error.
     valid: IndexVec<DefinedFuncIndex, AtomicBool>,
     all_are_valid: AtomicBool,
 }

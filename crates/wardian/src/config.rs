@@ -164,7 +164,7 @@ impl Config {
     /// Whether a tiered or interpreted engine validates each function before it is first called, rather than all of them
     /// when a module is made. Default: off.
     ///
-    /// A program of which little runs begins sooner: most of the time until its first instruction goes into validation. The
+    /// A large program of which little runs begins sooner: validation can take most of the time until its first output. The
     /// declarations of a module are validated when it is made in any case. A call of a function that is not valid ends
     /// with [`ErrorKind::Decode`]; nothing of such a function is executed, and the instance can be used as before.
     /// [`Module::ensure_valid`] validates what is left.

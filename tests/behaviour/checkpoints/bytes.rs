@@ -12,6 +12,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("what cannot be carried is refused by name", refusals),
     ("bytes that are no checkpoint are refused", damaged),
     ("forged checkpoints break nothing", forged),
+    ("a forged frame in a function that is not valid is refused", forged_invalid),
     ("a store may be reset or closed before its guest is resumed", reset),
     ("a forged pending call takes no more room than its frame has", forged_pending),
     ("a forged operand gives the local that it is no value of another type", forged_operand),
@@ -162,6 +163,43 @@ fn forged(engine: &Engine) {
         ran += 1;
     });
     assert!(read > 500 && ran > 100 && refused > 100, "{read} {ran} {refused}");
+}
+
+/// The functions are alike up to the call; a frame of the first is made one of the second, which nobody has validated.
+fn forged_invalid(engine: &Engine) {
+    if crate::matrix::is_compiled(engine) {
+        return;
+    }
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (func (export "run") (result i64) (call $tell (i64.const 1)))
+      (func (result i64) (call $tell (i64.const 1)) i32.add))"#;
+    let engine = &Engine::new(engine.config().clone().lazy_validation(true)).unwrap();
+    let from = interpreter(engine);
+    let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
+    let bytes = checkpoint.to_bytes().unwrap();
+    let resume = |bytes: &[u8]| {
+        let checkpoint = Checkpoint::from_bytes(bytes)?;
+        let mut store = Store::new(engine, Host::default());
+        let resumed = checkpoint.resume(&mut store, &linker(engine), &ResumeOptions::new())?;
+        Ok::<bool, wardian::Error>(resumed.run(&mut store).is_ok())
+    };
+    assert!(resume(&bytes).unwrap());
+    // The function and the offset of the call, wherever they are written.
+    let at =
+        |value: u8| (21..bytes.len() - 32).filter(|at| bytes[*at] == value).collect::<Vec<_>>();
+    let mut refused = 0;
+    for function in at(1) {
+        for offset in at(5) {
+            let mut forged = bytes.clone();
+            (forged[function], forged[offset]) = (2, 12);
+            let end = forged.len() - 32;
+            let hash = root(&forged).unwrap();
+            forged[end..].copy_from_slice(&hash);
+            let error = resume(&forged).err().map(|error| error.to_string());
+            refused += usize::from(error.is_some_and(|error| error.contains("type mismatch")));
+        }
+    }
+    assert!(refused > 0);
 }
 
 fn reset(engine: &Engine) {

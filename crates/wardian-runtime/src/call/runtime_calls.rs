@@ -16,7 +16,7 @@
 use crate::call::exit::is_interrupted;
 use crate::call::interpret::{Callee, host_target};
 use crate::ids::{FuncId, InstanceId};
-use crate::module::tiers::{TierState, Wish};
+use crate::module::tiers::{CompileRequest, TierState};
 use crate::settings::EngineKind;
 use crate::store::functions::FuncKind;
 use crate::store::host::HostDef;
@@ -184,10 +184,10 @@ impl StoreInner {
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };
-        let wish = Wish { times: 1, stop: &stop };
+        let request = CompileRequest { times: 1, stop: &stop };
         let state = match header {
-            None => module.want_function(variant, defined, wish),
-            Some(header) => module.want_loop(variant, defined, header, wish),
+            None => module.want_function(variant, defined, request),
+            Some(header) => module.want_loop(variant, defined, header, request),
         };
         let address = match state {
             TierState::Wanted => return Ok(0),
@@ -206,7 +206,7 @@ impl StoreInner {
             }
         }
         if header.is_some() {
-            module.loop_entered(variant, defined, wish);
+            module.loop_entered(variant, defined, request);
             // Without executable memory for what it calls, it stays interpreted.
             if self.link_callees(instance, defined).is_err() {
                 wait(i32::MAX);

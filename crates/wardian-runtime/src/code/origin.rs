@@ -38,15 +38,15 @@ impl CodeKey {
         CodeKey(hasher.finalize())
     }
 
-    /// The key of the same code in the cache of an engine that validates functions when they are first called: whoever
-    /// finds an entry under it does not know whether the rest of the module is valid.
+    /// The key of the same code in the cache of an engine that validates functions when they are first called. Other engines
+    /// take an entry as proof that the module is valid, which such an entry does not give.
     #[doc(hidden)]
     pub fn of_lazily_validated(&self) -> CodeKey {
         CodeKey(blake3::keyed_hash(self.as_bytes(), b"validated lazily"))
     }
 
-    /// The key of the code that is compiled by a profile with this hash. It means the same as the other, but is not
-    /// the same.
+    /// The key of the code that is compiled by a profile with this hash. Such code does the same as code that was compiled
+    /// without, but consists of other instructions.
     #[doc(hidden)]
     pub fn with_profile(&self, profile: &[u8; 32]) -> CodeKey {
         CodeKey(blake3::keyed_hash(self.as_bytes(), profile))

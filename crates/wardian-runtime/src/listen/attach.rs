@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wardian_vm::addr::{CodeAddr, VmCtxPtr};
-use wardian_vm::layout::{HostFunc, Listened, Noted, VmImport};
+use wardian_vm::layout::{HostFunc, Noted, VmImport};
 
 /// Functions of a module, each with the listeners that are to be notified.
 pub type Chosen = [(FuncIndex, Vec<Arc<dyn Listener>>)];
@@ -125,13 +125,9 @@ impl StoreInner {
 
     /// Notes for compiled code whether anybody listens to a function of an instance.
     fn note_listening(&mut self, instance: InstanceId) {
-        let data = &mut self.entities[instance];
-        // SAFETY: the table holds hooks of this store.
-        let is_listened = |hook: NonNull<Listened>| unsafe {
-            !hook.cast::<Hook>().as_ref().listeners().is_empty()
-        };
-        let any = data.all_listened().any(is_listened);
-        data.set_is_listened(any);
+        let mut functions = self.entities[instance].module().decoded.info().bodies.indices();
+        let any = functions.any(|defined| self.active_hook(instance, defined).is_some());
+        self.entities[instance].set_is_listened(any);
     }
 
     fn replace_listeners(&mut self, hook: &mut Hook, entries: Vec<Entry>) {

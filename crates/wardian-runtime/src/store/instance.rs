@@ -201,11 +201,8 @@ impl InstanceData {
             self.listened = vec![0; self.module.decoded.info().bodies.len()].into();
         }
         self.listened[defined.index()] = listened.as_ptr() as usize;
-    }
-
-    /// The functions that somebody listens to, or did.
-    pub(crate) fn all_listened(&self) -> impl Iterator<Item = NonNull<Listened>> {
-        self.listened.iter().filter_map(|listened| NonNull::new(*listened as *mut Listened))
+        // Wrappers find the table by this word.
+        self.set_is_listened(true);
     }
 
     /// Notes for compiled code whether anybody listens to a function of the instance.

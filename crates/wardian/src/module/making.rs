@@ -132,8 +132,8 @@ impl Module {
         Ok(module)
     }
 
-    /// Begins with what is known of the module: in tiers, with what is noted beside the code in the cache, of which the profile
-    /// of the options, if there is one, is a part; else with that profile.
+    /// Uses the profile that is kept beside the code in the cache, in a tiered engine, or else that of the options. The former
+    /// includes the latter, whose hash is a part of the key in the cache.
     fn use_profile(
         &self,
         options: &CompileOptions<'_>,
@@ -145,15 +145,10 @@ impl Module {
         if let Some(noted) = &noted {
             self.0.trust_profile(noted);
         }
-        match (noted, options.profile) {
-            (Some(noted), None) => self.0.use_profile(&noted)?,
-            (Some(noted), Some(profile)) if self.0.has_profile(&profile.0) => {
-                self.0.use_profile(&noted)?;
-            }
-            (_, Some(profile)) => self.0.use_profile(&profile.0)?,
-            (None, None) => {}
+        match noted.as_ref().or(options.profile.map(|profile| &profile.0)) {
+            Some(profile) => Ok(self.0.use_profile(profile)?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Has compiled what is hot by the profile.

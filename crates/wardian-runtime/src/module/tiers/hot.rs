@@ -57,7 +57,7 @@ enum LoopState {
     Compiled(CodeAddr),
 }
 
-/// What becomes of the wish for code that begins at a loop.
+/// What becomes of a request for code that begins at a loop.
 enum Answer {
     Known(TierState),
     /// It is no time for it.
@@ -80,9 +80,9 @@ const LONG: u64 = 300_000;
 /// Up to here a guest that waits for it waits on its own thread.
 const SHORT: u64 = 30_000;
 
-/// Somebody wants something hot compiled.
+/// A request to compile something hot.
 #[derive(Clone, Copy)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct CompileRequest<'a> {
     /// How often it was hot: what was so more often comes first.
     pub(crate) times: u32,
     /// Says whether the guest that wants it is to end: where compilation is not in the background, it waits no longer
@@ -111,7 +111,7 @@ impl ModuleInner {
         self: &Arc<Self>,
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
-        wish: Wish<'_>,
+        request: CompileRequest<'_>,
     ) -> TierState {
         let count = self.decoded.info().bodies.len();
         let functions = self
@@ -128,7 +128,7 @@ impl ModuleInner {
             return TierState::Failed;
         }
         state.mark_wanted();
-        self.want(Work::Function { variant, defined }, wish);
+        self.want(Work::Function { variant, defined }, request);
         state.get().unwrap_or(TierState::Wanted)
     }
 
@@ -139,7 +139,7 @@ impl ModuleInner {
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
         header: CodeOffset,
-        wish: Wish<'_>,
+        request: CompileRequest<'_>,
     ) -> TierState {
         if self.is_too_complex(defined) {
             return TierState::Failed;
@@ -152,7 +152,7 @@ impl ModuleInner {
                 Answer::Compile(next) => next,
             }
         };
-        self.want(Work::Loop { variant, defined, header: next }, wish);
+        self.want(Work::Loop { variant, defined, header: next }, request);
         let loops = self.tier.of(variant).loops();
         loops.get(&defined).and_then(|l| l.state(header)?.known()).unwrap_or(TierState::Wanted)
     }
@@ -163,14 +163,14 @@ impl ModuleInner {
         self: &Arc<Self>,
         variant: MemoryVariant,
         defined: DefinedFuncIndex,
-        wish: Wish<'_>,
+        request: CompileRequest<'_>,
     ) {
         let mut loops = self.tier.of(variant).loops();
         let before =
             loops.get_mut(&defined).is_some_and(|l| std::mem::replace(&mut l.entered, true));
         drop(loops);
         if before {
-            self.want_function(variant, defined, wish);
+            self.want_function(variant, defined, request);
         }
     }
 
@@ -219,12 +219,12 @@ impl ModuleInner {
         *costs.entry(defined).or_insert_with(find)
     }
 
-    fn want(self: &Arc<Self>, work: Work, wish: Wish<'_>) {
+    fn want(self: &Arc<Self>, work: Work, request: CompileRequest<'_>) {
         let cost = self.cost(work.defined());
         if self.engine.settings().background {
-            self.engine.queue().want(self, work, cost > LONG, wish.times);
+            self.engine.queue().want(self, work, cost > LONG, request.times);
         } else if cost > SHORT {
-            self.tier.awaited.compile(self, work, wish.stop);
+            self.tier.awaited.compile(self, work, request.stop);
         } else {
             self.compile_hot(work);
         }

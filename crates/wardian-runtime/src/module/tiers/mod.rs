@@ -18,8 +18,8 @@ mod profile;
 mod published;
 mod queue;
 
+pub(crate) use hot::CompileRequest;
 pub use hot::Tier;
-pub(crate) use hot::Wish;
 pub use published::TierState;
 pub use queue::CompileQueue;
 

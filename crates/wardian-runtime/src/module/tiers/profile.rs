@@ -1,6 +1,6 @@
 //! Profiles of modules: what a module's functions did, and beginning with what they did elsewhere.
 
-use super::{Wish, ask_again, threshold};
+use super::{CompileRequest, ask_again, threshold};
 use crate::Result;
 use crate::module::ModuleInner;
 use crate::profile::{CallTargets, CodeHash, FunctionProfile, ModuleProfile, UsedProfile};
@@ -61,8 +61,8 @@ impl ModuleInner {
         *self.code_hash.get_or_init(|| CodeHash::of(&self.decoded))
     }
 
-    /// Takes it that a profile which was kept beside code of this module is one of it: to hash a large module takes longer
-    /// than all else that is done before it runs.
+    /// Takes a profile that was kept beside code of this module as one of this module, so that the module is not hashed a second
+    /// time.
     pub fn trust_profile(&self, kept: &ModuleProfile) {
         let _ = self.code_hash.set(kept.module);
     }
@@ -159,11 +159,11 @@ impl ModuleInner {
             if stop() {
                 return;
             }
-            let wish = Wish { times, stop };
+            let request = CompileRequest { times, stop };
             match header {
                 _ if self.compiled(variant, defined).is_some() => {}
-                None => drop(self.want_function(variant, defined, wish)),
-                Some(header) => drop(self.want_loop(variant, defined, header, wish)),
+                None => drop(self.want_function(variant, defined, request)),
+                Some(header) => drop(self.want_loop(variant, defined, header, request)),
             }
         }
     }
