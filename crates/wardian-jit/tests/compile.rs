@@ -306,6 +306,28 @@ fn stores_that_only_guard_pages_check_are_probed_where_they_may_be_made_in_parts
     }
 }
 
+/// Tables are never smaller than they begin, but an imported one may become smaller than its import asks for: a restored
+/// snapshot may be of before.
+#[test]
+fn constant_indices_below_the_minimum_are_not_checked() {
+    let cases = [
+        ("(table 4 8 funcref)", "(table.get (i32.const 3))", false),
+        ("(table 4 8 funcref)", "(table.get (i32.const 4))", true),
+        ("(table 4 8 funcref)", "(table.get (i32.const -1))", true),
+        ("(table 4 8 funcref)", "(table.get (local.get 0))", true),
+        ("(table 4 4 funcref)", "(table.get (i32.const 3))", false),
+        ("(table i64 4 8 funcref)", "(table.get (i64.const 3))", false),
+        ("(table i64 4 8 funcref)", "(table.get (i64.const 0x100000003))", true),
+        ("(import \"m\" \"t\" (table 4 8 funcref))", "(table.get (i32.const 3))", true),
+    ];
+    for (table, body, checked) in cases {
+        let module = module(&format!("(module {table} (func (param i32) (drop {body})))"));
+        let code = compile(&module, true, MemoryVariant::Guarded);
+        let found = offsets(&code).any(|o| code.trap_at(o) == Some(TrapCode::TableOutOfBounds));
+        assert_eq!(found, checked, "{table} {body}");
+    }
+}
+
 #[test]
 fn cancelled_and_reported() {
     let module = module(MIXED);

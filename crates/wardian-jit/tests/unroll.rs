@@ -1,4 +1,4 @@
-//! Small loops that poll are unrolled, so that there are several iterations for each poll.
+//! Small loops are unrolled, whether they poll or not.
 
 // Elsewhere an offset is no immediate of the instruction that stores.
 #![cfg(target_arch = "x86_64")]
@@ -37,40 +37,34 @@ const AGAIN: &str = "(br_if $again (i32.lt_u (local.get 0) (i32.const 1000)))";
 
 #[test]
 fn small_loops_are_unrolled() {
-    let polls = Tunables { verifier: true, capture: Capture::CallsAndLoops, ..Tunables::default() };
+    let on = Tunables { verifier: true, ..Tunables::default() };
+    let polls = Tunables { capture: Capture::CallsAndLoops, ..on.clone() };
     let small = format!("{COUNT} {AGAIN}");
     let longer = format!("{} {AGAIN}", COUNT.repeat(4));
     let long = format!("{} {AGAIN}", COUNT.repeat(9));
-    let cases = [
-        ("small", &polls, small.clone(), 4),
-        ("less small", &polls, longer, 2),
-        ("large", &polls, long, 1),
-        ("with a way out", &polls, format!("{COUNT} (br_if $out (local.get 1)) {AGAIN}"), 4),
-        (
-            "that ends with a branch",
-            &polls,
-            format!("{COUNT} (br_if $out (local.get 1)) (br $again)"),
-            4,
-        ),
-        ("that is never run again", &polls, COUNT.to_string(), 1),
-        ("with a call", &polls, format!("(call $f) {small}"), 1),
-        ("with a loop", &polls, format!("(loop (br_if 0 (local.get 1))) {small}"), 1),
-        ("that counts fuel", &Tunables { fuel: true, ..polls.clone() }, small.clone(), 1),
-        (
-            "not optimised",
-            &Tunables { opt_level: OptLevel::None, ..polls.clone() },
-            small.clone(),
-            1,
-        ),
-        (
-            "captured at calls",
-            &Tunables { capture: Capture::Calls, ..polls.clone() },
-            small.clone(),
-            1,
-        ),
-        ("without captures", &Tunables::default(), small, 1),
+    let with_exit = format!("{COUNT} (br_if $out (local.get 1))");
+    let bodies = [
+        ("small", small.clone(), 4),
+        ("less small", longer, 2),
+        ("large", long, 1),
+        ("with a way out", format!("{with_exit} {AGAIN}"), 4),
+        ("that ends with a branch", format!("{with_exit} (br $again)"), 4),
+        ("that is never run again", COUNT.to_string(), 1),
+        ("with a call", format!("(call $f) {small}"), 1),
+        ("with a loop", format!("(loop (br_if 0 (local.get 1))) {small}"), 1),
     ];
-    for (what, tunables, body, expected) in cases {
-        assert_eq!(copies(tunables, &body), expected, "a loop {what}");
+    for (what, body, expected) in &bodies {
+        for (how, tunables) in [("", &on), (" and polls", &polls)] {
+            assert_eq!(copies(tunables, body), *expected, "a loop {what}{how}");
+        }
+    }
+    let settings = [
+        ("not wanted", Tunables { unrolling: false, ..polls.clone() }, 1),
+        ("that counts fuel", Tunables { fuel: true, ..polls.clone() }, 1),
+        ("not optimised", Tunables { opt_level: OptLevel::None, ..polls }, 1),
+        ("captured at calls", Tunables { capture: Capture::Calls, ..on }, 4),
+    ];
+    for (what, tunables, expected) in settings {
+        assert_eq!(copies(&tunables, &small), expected, "a loop {what}");
     }
 }

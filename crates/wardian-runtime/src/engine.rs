@@ -100,6 +100,7 @@ impl Engine {
                 Checkpoints::CallsAndLoops => Capture::CallsAndLoops,
             },
             inlining: config.inlining,
+            unrolling: config.unrolling,
             cold_paths: true,
         };
         let compiler = match config.kind {

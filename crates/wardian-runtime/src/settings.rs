@@ -74,6 +74,8 @@ pub struct Settings {
     pub optimize: bool,
     /// Whether small functions are compiled into their callers.
     pub inlining: bool,
+    /// Whether small loops are unrolled.
+    pub unrolling: bool,
     /// Whether the code generator checks its own intermediate code.
     pub verify: bool,
     /// Whether the NaNs that operators make are always the same.
@@ -114,6 +116,7 @@ impl Default for Settings {
             backtrace_frames: 64,
             optimize: true,
             inlining: true,
+            unrolling: true,
             verify: cfg!(debug_assertions),
             canonical_nans: false,
             deterministic_simd: false,

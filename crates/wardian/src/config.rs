@@ -203,6 +203,16 @@ impl Config {
         self
     }
 
+    /// Whether small loops that contain neither loops nor calls are unrolled: their bodies are compiled up to four times, and an
+    /// iteration has in registers what the one before has written. On by default, and always off without
+    /// [`Config::optimize`] and with [`Config::fuel`].
+    ///
+    /// What a guest does is the same, and so is what can be seen of it.
+    pub fn unrolling(&mut self, on: bool) -> &mut Config {
+        self.settings.unrolling = on;
+        self
+    }
+
     /// Whether the code generator checks its own intermediate code. Default: only in debug builds.
     #[doc(alias = "cranelift_debug_verifier")]
     pub fn verify_code(&mut self, on: bool) -> &mut Config {

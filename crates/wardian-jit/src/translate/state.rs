@@ -232,6 +232,9 @@ impl<'a, 'f> Translator<'a, 'f> {
 
     pub(super) fn extend(&mut self, value: Value) -> Value {
         if self.b.func.dfg.value_type(value) == types::I32 {
+            if let Some(bits) = self.as_const(value) {
+                return self.iconst(types::I64, bits as i64);
+            }
             self.b.ins().uextend(types::I64, value)
         } else {
             value

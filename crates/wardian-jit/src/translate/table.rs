@@ -77,6 +77,12 @@ impl Translator<'_, '_> {
         self.env.info.defined_table(index).is_some() && ty.max == Some(ty.min)
     }
 
+    /// Whether an index is a constant below the least number of elements that a table of this instance can have.
+    fn is_always_in_bounds(&self, table: TableIndex, ty: TableType, index: Value) -> bool {
+        self.env.info.defined_table(table).is_some()
+            && self.as_const(index).is_some_and(|index| index < ty.min)
+    }
+
     fn table_len(&mut self, index: TableIndex, ty: TableType) -> Value {
         if self.is_fixed(index, ty) {
             return self.iconst(types::I64, ty.min as i64);
@@ -93,9 +99,14 @@ impl Translator<'_, '_> {
         code: TrapCode,
     ) -> Outcome<Value> {
         let ty = self.table_type(table_index)?;
-        let len = self.table_len(table_index, ty);
-        let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, len);
-        self.trap_if(beyond, code);
+        let beyond = if self.is_always_in_bounds(table_index, ty, index) {
+            None
+        } else {
+            let len = self.table_len(table_index, ty);
+            let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, len);
+            self.trap_if(beyond, code);
+            Some(beyond)
+        };
         let (bounds, offset) = self.table_bounds(table_index);
         let base = if self.is_fixed(table_index, ty) {
             self.load_fixed(types::I64, bounds, offset + table::BASE)
@@ -104,6 +115,6 @@ impl Translator<'_, '_> {
         };
         let scaled = self.b.ins().ishl_imm_u(index, 3);
         let address = self.b.ins().iadd(base, scaled);
-        Ok(self.guard_speculation(Some(beyond), address))
+        Ok(self.guard_speculation(beyond, address))
     }
 }

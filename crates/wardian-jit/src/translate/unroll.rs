@@ -1,4 +1,4 @@
-//! Unrolling of small loops that poll: the body is translated several times, and only the first copy polls.
+//! Unrolling of small loops: the body is translated several times. Where loops poll, only the first copy does.
 //!
 //! ```text
 //!   header ── poll ── copy ── next ──> copy ── next ──> copy ── next ──> header
@@ -13,7 +13,7 @@ use super::control::{Kind, Shape};
 use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::Block;
 use wardian_module::operators::{Control, Group};
-use wardian_vm::compiled::{Capture, OptLevel};
+use wardian_vm::compiled::OptLevel;
 use wasmparser::OperatorsReader;
 
 /// The operators that all copies of a body may have together.
@@ -91,9 +91,8 @@ impl Translator<'_, '_> {
     /// How many copies follow the first one of the loop whose body is about to be read.
     pub(super) fn copies_to_add(&self, body: &OperatorsReader<'_>) -> u32 {
         let tunables = self.env.tunables;
-        let polls = tunables.capture == Capture::CallsAndLoops;
         // Where fuel is counted, each iteration asks for it.
-        if !polls || tunables.fuel || tunables.opt_level != OptLevel::Speed {
+        if !tunables.unrolling || tunables.fuel || tunables.opt_level != OptLevel::Speed {
             return 0;
         }
         let operators = operators_of_small_loop(body.clone());

@@ -37,6 +37,8 @@ pub struct Tunables {
     /// Whether small functions that call nothing are compiled into their callers, which look at each call whether that
     /// is right. Not with [`OptLevel::None`].
     pub inlining: bool,
+    /// Whether the bodies of small loops are compiled several times. Not with [`OptLevel::None`], nor with fuel.
+    pub unrolling: bool,
     /// Whether paths that can only end in a trap are placed behind all other code. Not with [`OptLevel::None`].
     pub cold_paths: bool,
 }
@@ -66,6 +68,7 @@ impl Default for Tunables {
             speculation_guards: true,
             capture: Capture::Off,
             inlining: true,
+            unrolling: true,
             cold_paths: true,
         }
     }
