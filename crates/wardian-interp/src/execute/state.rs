@@ -3,6 +3,7 @@
 use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
 use wardian_types::TrapCode;
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
 
@@ -123,6 +124,7 @@ words! {
     i32: w => w as i32, v => u64::from(v as u32);
     f32: w => f32::from_bits(w as u32), v => u64::from(v.to_bits());
     f64: w => f64::from_bits(w), v => v.to_bits();
+    HeapRef: w => HeapRef::in_low_half(w), v => v.as_word();
     bool: w => w as u32 != 0, v => u64::from(v);
 }
 

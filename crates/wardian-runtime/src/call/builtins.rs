@@ -19,6 +19,7 @@ use wardian_types::{
     TagIndex, TrapCode, TypeIndex,
 };
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx};
@@ -304,11 +305,11 @@ builtins! { safepoint:
     }
 
     fn struct_new(store, instance, ty: TypeIndex) {
-        store.new_struct(instance, ty).map(u64::from)
+        store.new_struct(instance, ty).map(HeapRef::as_word)
     }
 
     fn array_new(store, instance, ty: TypeIndex, length) {
-        store.new_array(instance, ty, length as u32).map(u64::from)
+        store.new_array(instance, ty, length as u32).map(HeapRef::as_word)
     }
 
     fn array_repeat(store, _instance, array, index, length) {

@@ -11,6 +11,7 @@ use crate::store::inner::StoreInner;
 use crate::value::{AnyRef, Func, Val};
 use std::collections::HashMap;
 use wardian_types::{IndexVec, RefType, TypeIndex, TypeNumber, ValType};
+use wardian_vm::heap::HeapRef;
 
 /// Writes values down. Objects and exceptions get numbers, and are written down afterwards.
 pub(super) struct ValueWriter<'a> {
@@ -262,7 +263,7 @@ impl ValueReader {
                 let given = Val::FuncRef(Some(Func { store: store.id(), index: func }));
                 store.check_value(&given, ValType::Ref(r)).ok().map(|()| store.reference_to(func))
             }
-            Value::I31(bits) if bits >> 31 == 0 => self.any(store, r, bits << 1 | 1),
+            Value::I31(bits) if bits >> 31 == 0 => self.any(store, r, HeapRef::of_integer(bits)),
             Value::Object(number) => {
                 let object = self.objects.get(number as usize).cloned();
                 let word = object.map(|object| store.reference_of(&object)).transpose()?;
@@ -283,13 +284,13 @@ impl ValueReader {
         })
     }
 
-    fn any(&self, store: &StoreInner, r: RefType, word: u32) -> Option<u64> {
+    fn any(&self, store: &StoreInner, r: RefType, word: HeapRef) -> Option<u64> {
         // A reference to an object that was converted to one of the embedder's values is one of any object.
         let fits = match r.heap {
             wardian_types::HeapType::Extern => true,
             heap => r.is_any() && store.is_of_heap_type(word, heap),
         };
-        fits.then_some(u64::from(word))
+        fits.then_some(word.as_word())
     }
 }
 

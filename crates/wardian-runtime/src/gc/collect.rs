@@ -159,7 +159,7 @@ impl StoreInner {
             self.mark_word(self.entities.globals().reference(index));
         }
         if let Some(heap) = &mut self.gc.heap {
-            self.gc.roots.each(|word| heap.root(u64::from(word)));
+            self.gc.roots.each(|object| heap.mark(object));
             if !values {
                 self.exceptions.each_word(|word| heap.root(word));
             }
@@ -206,8 +206,8 @@ impl StoreInner {
             };
             let sp = fp.below(frame as usize);
             for slot in slots {
-                if let Some(word) = frames.reference_at(sp.above(*slot as usize)) {
-                    heap.root(u64::from(word));
+                if let Some(object) = frames.reference_at(sp.above(*slot as usize)) {
+                    heap.mark(object);
                 }
             }
         }

@@ -42,9 +42,9 @@ use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 pub use access::Initial;
-use wardian_types::{TypeIndex, TypeNumber};
+use wardian_types::{ObjectOffset, TypeIndex, TypeNumber};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
-use wardian_vm::heap::{Displays, Heap, HeapStats, HeapWords};
+use wardian_vm::heap::{Displays, Heap, HeapRef, HeapStats, HeapWords};
 
 /// Bytes of a heap when the first object is allocated.
 const FIRST: usize = 256 << 10;
@@ -122,7 +122,7 @@ impl StoreInner {
     }
 
     /// The type of an object.
-    pub fn object_type(&self, object: u32) -> Option<&ObjectType> {
+    pub fn object_type(&self, object: HeapRef) -> Option<&ObjectType> {
         let (number, length) = self.heap()?.header(object)?;
         let ty = self.gc.types.get(&number)?;
         ty.shape.size(length).is_some().then_some(ty)
@@ -139,7 +139,7 @@ impl StoreInner {
     }
 
     /// A struct of a type of an instance's module; its fields are zero.
-    pub(crate) fn new_struct(&mut self, instance: InstanceId, ty: TypeIndex) -> Result<u32> {
+    pub(crate) fn new_struct(&mut self, instance: InstanceId, ty: TypeIndex) -> Result<HeapRef> {
         let number = self.type_number(instance, ty);
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
@@ -152,7 +152,7 @@ impl StoreInner {
         instance: InstanceId,
         ty: TypeIndex,
         length: u32,
-    ) -> Result<u32> {
+    ) -> Result<HeapRef> {
         let number = self.type_number(instance, ty);
         // SAFETY: as above.
         let limiter = unsafe { self.running_limiter() };
@@ -163,7 +163,7 @@ impl StoreInner {
         &mut self,
         number: TypeNumber,
         limiter: Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
+    ) -> Result<HeapRef> {
         let size = match self.gc.types.get(&number).map(|ty| &ty.layout) {
             Some(Layout::Struct(layout)) => layout.size,
             _ => return Err(unknown_type(number)),
@@ -178,7 +178,7 @@ impl StoreInner {
         number: TypeNumber,
         length: u32,
         limiter: Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
+    ) -> Result<HeapRef> {
         let element = match self.gc.types.get(&number).map(|ty| &ty.layout) {
             Some(Layout::Array(element)) => *element,
             _ => return Err(unknown_type(number)),
@@ -199,20 +199,28 @@ impl StoreInner {
     }
 
     /// An object that holds a handle of a value of the embedder's.
-    fn allocate_box(&mut self, handle: u64, limiter: Option<&mut dyn Limiter>) -> Result<u32> {
+    fn allocate_box(&mut self, handle: u64, limiter: Option<&mut dyn Limiter>) -> Result<HeapRef> {
         self.ensure_heap()?;
         let object = self.allocate_object(16, limiter)?;
         self.write_header(object, EXTERN_BOX_TYPE, EXTERN_BOX);
-        self.write_field(object, 8, handle);
+        self.write_field(object, fields::BOXED, handle);
         Ok(object)
     }
 
-    fn write_header(&self, object: u32, number: TypeNumber, length: u32) {
-        self.write_field(object, 0, u64::from(length) << 32 | u64::from(number.as_u32()));
+    fn write_header(&self, object: HeapRef, number: TypeNumber, length: u32) {
+        self.write_field(
+            object,
+            ObjectOffset::default(),
+            u64::from(length) << 32 | u64::from(number.as_u32()),
+        );
     }
 
     /// Room for an object of `size` bytes, all zero.
-    fn allocate_object(&mut self, size: u64, mut limiter: Option<&mut dyn Limiter>) -> Result<u32> {
+    fn allocate_object(
+        &mut self,
+        size: u64,
+        mut limiter: Option<&mut dyn Limiter>,
+    ) -> Result<HeapRef> {
         let stress = self.engine().settings().gc_stress;
         let mut collected = false;
         if stress {

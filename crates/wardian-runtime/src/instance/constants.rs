@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, ElementItems, ModuleInfo};
 use wardian_types::{ElemIndex, FieldType, GlobalIndex, TypeIndex, TypeNumber, ValType};
-use wardian_vm::heap::shape::first_element;
+use wardian_vm::heap::shape::{element_at, first_element};
 
 type Limit<'a, 'b> = &'a mut Option<&'b mut dyn Limiter>;
 
@@ -73,7 +73,7 @@ impl StoreInner {
             }
             ConstOp::ArrayNewDefault(ty) => {
                 let (len, number) = (self.pop_constant()[0], self.number_of(instance, ty));
-                [self.allocate_array(number, len as u32, reborrow(limiter))?.into(), 0]
+                [self.allocate_array(number, len as u32, reborrow(limiter))?.as_word(), 0]
             }
             ConstOp::ArrayNewFixed { ty, len } => self.fixed_array(instance, ty, len, limiter)?,
             op => {
@@ -104,7 +104,7 @@ impl StoreInner {
         let number = self.number_of(instance, ty);
         let object = self.allocate_struct(number, reborrow(limiter))?;
         if default {
-            return Ok([object.into(), 0]);
+            return Ok([object.as_word(), 0]);
         }
         let module = self.entities[instance].module().clone();
         let info = module.decoded.info();
@@ -113,10 +113,10 @@ impl StoreInner {
         let first = self.gc.constants.len().saturating_sub(fields.len());
         for (i, (field, offset)) in fields.iter().zip(offsets).enumerate() {
             let value = self.gc.constants[first + i];
-            self.store_field(object, u64::from(*offset), field.storage, value);
+            self.store_field(object, *offset, field.storage, value);
         }
         self.gc.constants.truncate(first);
-        Ok([object.into(), 0])
+        Ok([object.as_word(), 0])
     }
 
     /// What the elements of an array type of the instance's module are.
@@ -140,10 +140,10 @@ impl StoreInner {
         let value = self.pop_constant();
         if len > 0 {
             let first = first_element(element.storage.size());
-            self.store_field(array, first.into(), element.storage, value);
+            self.store_field(array, first, element.storage, value);
             self.fill_new_array(array, len)?;
         }
-        Ok([array.into(), 0])
+        Ok([array.as_word(), 0])
     }
 
     fn fixed_array(
@@ -159,11 +159,10 @@ impl StoreInner {
         let first = self.gc.constants.len().saturating_sub(len as usize);
         for i in 0..len {
             let value = self.gc.constants[first + i as usize];
-            let offset = u64::from(first_element(size)) + u64::from(size) * u64::from(i);
-            self.store_field(array, offset, element.storage, value);
+            self.store_field(array, element_at(size, i), element.storage, value);
         }
         self.gc.constants.truncate(first);
-        Ok([array.into(), 0])
+        Ok([array.as_word(), 0])
     }
 
     fn read_global(&self, instance: InstanceId, index: GlobalIndex) -> [u64; 2] {
