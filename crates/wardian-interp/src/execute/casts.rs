@@ -8,7 +8,7 @@ use crate::cast;
 use crate::op;
 use crate::operand::{Far, S, U16, U32};
 use wardian_types::{TrapCode, TypeNumber};
-use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::addr::{CtxOffset, StackAddr, VmCtxPtr};
 use wardian_vm::heap::{Displays, HeapRef, shape};
 use wardian_vm::interpreted::header;
 use wardian_vm::layout::{Builtin, StoreCtx, VmFunc, instance};
@@ -69,8 +69,8 @@ impl State {
             if found.as_u32() >= Displays::TYPES {
                 return false;
             }
-            let row = (*self.store()).displays + (found.index() << Displays::ROW_LOG2);
-            *(row as *const u32).add(usize::from(depth.0) % Displays::DEPTH)
+            let row = (*self.store()).displays.add(found.index() << Displays::ROW_LOG2);
+            *row.as_ptr::<u32>().add(usize::from(depth.0) % Displays::DEPTH)
                 == wanted.as_u32().wrapping_add(1)
         }
     }
@@ -133,10 +133,10 @@ unsafe fn whether(
 ) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
+        let store = *vmctx.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE));
         *fp.offset(header::IP) = ip as u64;
         (*store).interp_sp = StackAddr::of(top);
-        let address: *const () = *(*store).builtins.add(Builtin::RefTest as usize).cast();
+        let address: *const () = (*(*store).builtins.add(Builtin::RefTest as usize)).to_function();
         let builtin: Fn2 = std::mem::transmute(address);
         let is = builtin(vmctx, word, ty.into());
         (*store).interp_sp = StackAddr::NULL;

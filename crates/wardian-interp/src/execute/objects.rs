@@ -16,6 +16,7 @@ use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{U16, U32};
 use wardian_types::{TrapCode, TypeNumber};
+use wardian_vm::addr::CtxOffset;
 use wardian_vm::heap::{HeapRef, HeapWords, shape};
 use wardian_vm::layout::{Builtin, VmFunc, instance};
 
@@ -31,7 +32,7 @@ impl State {
     pub(super) unsafe fn object(&self, reference: HeapRef) -> *mut u8 {
         // SAFETY: see above.
         unsafe {
-            let heap: *mut u8 = *self.instance(instance::HEAP as u32);
+            let heap: *mut u8 = *self.instance(CtxOffset::of(instance::HEAP));
             heap.add(reference.bytes_from_base())
         }
     }
@@ -48,7 +49,7 @@ impl State {
     pub(super) unsafe fn type_number(&self, ty: U32) -> TypeNumber {
         // SAFETY: the instance has a number for each type of its module.
         unsafe {
-            let numbers: *const TypeNumber = *self.instance(instance::SIGNATURES as u32);
+            let numbers: *const TypeNumber = *self.instance(CtxOffset::of(instance::SIGNATURES));
             *numbers.add(ty.0 as usize)
         }
     }
@@ -62,7 +63,7 @@ impl State {
             if u64::from(handle) >= (*store).func_record_count {
                 return 0;
             }
-            *(*store).func_records.add(handle as usize) as u64
+            (*(*store).func_records.add(handle as usize)).as_word()
         }
     }
 

@@ -37,6 +37,7 @@ use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
 use wardian_module::FuelMeter;
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_vm::addr::CtxOffset;
 use wardian_vm::interpreted::{Function, frame};
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
@@ -296,7 +297,7 @@ impl<'a> Body<'a> {
             param_slots: self.params as u32,
             result_slots: self.ty.result_slots() as u32,
             memory0: match self.env.info.memories.is_empty() {
-                true => 0,
+                true => CtxOffset::NONE,
                 false => self.env.layout.memory_ref(MemoryIndex::FIRST),
             },
             countdown: AtomicI32::new(i32::MAX),

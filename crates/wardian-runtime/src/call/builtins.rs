@@ -102,8 +102,8 @@ unsafe fn run(vm: VmCtxPtr, work: impl FnOnce(&mut StoreInner, InstanceId) -> Re
     // from the `&mut` that the call into the guest holds; its first field is `inner`.
     unsafe {
         let ctx = vm.store();
-        let position = InstanceId::from_u32(vm.owner() as u32);
-        let inner = (*ctx).owner as *mut StoreInner;
+        let position = vm.instance();
+        let inner = (*ctx).owner.as_ptr::<StoreInner>();
         finish(ctx, inner, catch_unwind(AssertUnwindSafe(|| work(&mut *inner, position))))
     }
 }
@@ -366,7 +366,7 @@ builtins! { safepoint:
 unsafe extern "C" fn prepare_host(host: VmCtxPtr) -> u64 {
     let work = |store: &mut StoreInner, _: InstanceId| -> Result<u64> {
         // SAFETY: the stub passes the record of the host function that its guest calls.
-        unsafe { store.prepare_host(host.word::<HostFunc>(0))? };
+        unsafe { store.prepare_host(host.as_ptr::<HostFunc>())? };
         Ok(0)
     };
     // SAFETY: such records begin with the store's context, as instances do.

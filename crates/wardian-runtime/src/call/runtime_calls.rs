@@ -269,7 +269,7 @@ impl StoreInner {
     pub(crate) unsafe fn prepare_host(&mut self, host: *mut HostFunc) -> Result<()> {
         // SAFETY: the caller's promise; the definition lives as long as the record.
         unsafe {
-            let ty = &(*((*host).definition as *const HostDef)).ty;
+            let ty = &(*((*host).definition.as_ptr::<HostDef>().cast_const())).ty;
             let signature = self.engine().signatures().get(ty)?;
             (*host).trampoline = self.engine().trampoline(&signature)?.host;
             // The guest may have it as a type with subtypes only.

@@ -31,7 +31,7 @@ pub(crate) unsafe extern "C" fn unwind(ctx: *mut StoreCtx) -> bool {
     // SAFETY: called for the innermost entry of a store, which was left by a call of the host; `owner` is set
     // as for every entry, and no reference to the store is held by who runs the entry.
     unsafe {
-        let inner = &mut *((*ctx).owner as *mut StoreInner);
+        let inner = &mut *((*ctx).owner.as_ptr::<StoreInner>());
         let done = catch_unwind(AssertUnwindSafe(|| inner.catch()));
         done.unwrap_or_else(|panic| {
             inner.end_throw();

@@ -27,7 +27,7 @@ use wardian_interp::{CodeUnit, FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{CodeOffset, DefinedFuncIndex, ValType};
 use wardian_vm::activation;
-use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, OwnerPtr, StackAddr, VmCtxPtr};
 use wardian_vm::compiled::CapturedFrame;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
@@ -474,7 +474,7 @@ impl StoreInner {
     ) -> Result<PendingState> {
         // SAFETY: the call is open: its `Caller` is borrowed.
         let (def, slots) = unsafe { call.parts() };
-        let func = writer.graph.host(std::ptr::from_ref(def) as usize)?;
+        let func = writer.graph.host(OwnerPtr::of(def))?;
         let count = def.ty.param_slots();
         // SAFETY: the slots have the arguments, which nobody changes until the function returns.
         let slots = unsafe { std::slice::from_raw_parts(slots, count) };

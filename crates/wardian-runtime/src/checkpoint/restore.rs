@@ -403,7 +403,7 @@ impl StoreInner {
             name: import.name.clone(),
             ty,
             arguments,
-            host: record.ctx.word(0),
+            host: record.ctx.as_ptr(),
             vmctx,
         })
     }

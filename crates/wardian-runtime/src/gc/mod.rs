@@ -43,6 +43,7 @@ use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 pub use access::Initial;
 use wardian_types::{ObjectOffset, TypeIndex, TypeNumber};
+use wardian_vm::addr::DataAddr;
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
 use wardian_vm::heap::{Displays, Heap, HeapRef, HeapStats, HeapWords};
 
@@ -100,7 +101,8 @@ impl StoreInner {
 
     /// Gives code the table of supertypes, once the engine has one.
     pub(crate) fn publish_displays(&mut self) {
-        let displays = self.engine().signatures().displays().map_or(0, Displays::address);
+        let displays =
+            self.engine().signatures().displays().map_or(DataAddr::NULL, Displays::address);
         // SAFETY: the context lives as long as the store, and no guest runs.
         unsafe { (*self.ctx()).displays = displays };
     }
