@@ -118,9 +118,9 @@ impl StoreInner {
             loop {
                 let landing = match walk.place()? {
                     Place::Compiled { pc, fp } => {
-                        self.compiled_handler(walk, &mut code, (pc, fp), TagId::from_u32(tag))
+                        self.compiled_handler(walk, &mut code, (pc, fp), tag)
                     }
-                    Place::Interpreted { fp } => self.interpreted_handler(fp, TagId::from_u32(tag)),
+                    Place::Interpreted { fp } => self.interpreted_handler(fp, tag),
                 };
                 if landing.is_some() {
                     return landing;

@@ -264,7 +264,7 @@ impl Kin {
         func: FuncId,
     ) -> Result<FuncId> {
         match self.0.func(parent, func) {
-            Ok(item) if item.instance as usize >= self.instances() => Err(Kin::newer("function")),
+            Ok(item) if item.instance().index() >= self.instances() => Err(Kin::newer("function")),
             Ok(item) => func_of(child, item),
             Err(_) => match parent.entities.funcs().kind(func) {
                 FuncKind::Host(def) => child.host_func(Arc::clone(def)),
