@@ -93,5 +93,5 @@ impl StoreInner {
 /// The operator that a frame is at, if it accesses memory.
 fn operator(frame: &Frame) -> Option<MemoryOperator> {
     let module = &frame.module.decoded;
-    MemoryOperator::at(module.info(), module.bytes(), frame.offset?.as_u32())
+    MemoryOperator::at(module.info(), module.bytes(), frame.offset?)
 }

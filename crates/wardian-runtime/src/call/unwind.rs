@@ -149,9 +149,9 @@ impl StoreInner {
         // SAFETY: the compiler has put the instance there, in the frame of this very call or in a register.
         let vmctx = unsafe {
             match instance {
-                InstanceAt::Stack(offset) => *sp.above(offset as usize).as_ptr(),
+                InstanceAt::Stack(offset) => *sp.above(offset.index()).as_ptr(),
                 InstanceAt::Register(at) => {
-                    VmCtxPtr::from_usize(walk.register(at as usize, |pc| code.saved_at(pc)))
+                    VmCtxPtr::from_usize(walk.register(at, |pc| code.saved_at(pc)))
                 }
             }
         };
@@ -228,7 +228,7 @@ impl StoreInner {
             match landing {
                 Landing::Compiled { handler } => {
                     let payload = values.as_ptr() as u64;
-                    (*ctx).caught_by = handler.number.into();
+                    (*ctx).caught_by = handler.number.as_u32().into();
                     let (size, pc) = (handler.frame_size, handler.pc);
                     let mut code = Code::new(self.engine());
                     walk.land_compiled(ctx, size, pc, payload, |pc| code.saved_at(pc));

@@ -28,7 +28,7 @@ use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{CodeOffset, DefinedFuncIndex, ValType};
 use wardian_vm::activation;
 use wardian_vm::addr::{CodeAddr, OwnerPtr, StackAddr, VmCtxPtr};
-use wardian_vm::compiled::CapturedFrame;
+use wardian_vm::compiled::{CapturedFrame, OperandIndex};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
 
@@ -348,8 +348,8 @@ impl StoreInner {
         }
         let (mut operands, mut caught) = (Vec::with_capacity(stack.len()), Vec::new());
         let (mut place, mut types) = (point.operands(), stack.iter());
-        for position in 0..(stack.len() + point.caught.len()) as u32 {
-            let is_caught = point.caught.binary_search(&position).is_ok();
+        for position in 0..stack.len() + point.caught().len() {
+            let is_caught = point.is_caught(OperandIndex::from_usize(position));
             let ty = match is_caught {
                 true => ValType::EXNREF,
                 false => engine_type(*types.next().ok_or_else(unknown)?, &module.signatures),

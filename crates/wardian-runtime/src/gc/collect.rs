@@ -206,7 +206,7 @@ impl StoreInner {
             };
             let sp = fp.below(frame as usize);
             for slot in slots {
-                if let Some(object) = frames.reference_at(sp.above(*slot as usize)) {
+                if let Some(object) = frames.reference_at(sp.above(slot.index())) {
                     heap.mark(object);
                 }
             }

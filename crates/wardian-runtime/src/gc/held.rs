@@ -41,7 +41,7 @@ impl StoreInner {
         // A frame that waits in a call has its references where the compiler noted them.
         let Some((size, slots)) = code.code.references_at(pc.after()) else { return Vec::new() };
         let sp = fp.below(size as usize);
-        let words = slots.iter().filter_map(|slot| frames.reference_at(sp.above(*slot as usize)));
+        let words = slots.iter().filter_map(|slot| frames.reference_at(sp.above(slot.index())));
         let mut words: Vec<HeapRef> = words.collect();
         words.sort_unstable();
         words.dedup();

@@ -60,7 +60,7 @@ impl Frame {
 
     /// Where in the source it is, the innermost inlined function first.
     pub fn source_locations(&self) -> Vec<SourceLocation> {
-        self.offset.map(|o| self.module.decoded.source_locations(o.as_u32())).unwrap_or_default()
+        self.offset.map(|o| self.module.decoded.source_locations(o)).unwrap_or_default()
     }
 }
 
