@@ -13,7 +13,7 @@
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
 //! below the values, for `rethrow`; compiled code has it there too.
 
-use super::control::{Frame, Kind};
+use super::control::{Frame, FrameIndex, Kind};
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
@@ -55,7 +55,7 @@ impl Body<'_> {
             }
             O::Rethrow { relative_depth } => {
                 let frame = self.frame(*relative_depth)?;
-                let base = self.b.frames[frame].base;
+                let base = self.b.frames[frame.index()].base;
                 let exception = Far(self.slot_at(base));
                 self.throw_ref(exception);
             }
@@ -191,7 +191,7 @@ impl Body<'_> {
     /// Leaves a handler with the block's results, if this point is reached. They go below what was caught.
     fn leave_catch(&mut self) -> Outcome {
         if self.reachable {
-            let frame = self.b.frames.len() - 1;
+            let frame = FrameIndex::from_usize(self.b.frames.len() - 1);
             if !self.in_place(frame)? {
                 self.move_operands(frame)?;
             }

@@ -7,7 +7,7 @@ use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, Far, I32, S, U16, U32, U64};
-use crate::translation::TranslateError;
+use crate::translation::{CodeUnit, TranslateError};
 use wardian_module::operators::Memory;
 use wardian_types::{MemoryIndex, MemoryType, TrapCode};
 use wardian_vm::layout::Builtin;
@@ -175,7 +175,7 @@ impl Body<'_> {
     }
 
     /// What the instruction that begins here adds, if an access can do it too.
-    fn sum(&self, start: usize, opcode: Opcode) -> Option<(S, Sum)> {
+    fn sum(&self, start: CodeUnit, opcode: Opcode) -> Option<(S, Sum)> {
         match opcode {
             Opcode::i32_add => {
                 let op::i32_add { a, b, .. } = self.read(start);

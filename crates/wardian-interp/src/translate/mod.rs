@@ -96,20 +96,20 @@ struct Body<'a> {
     b: Buffers,
     /// Where the last instruction begins and ends, if it defines its first operand and nothing
     /// jumps behind it.
-    last: Option<(usize, usize)>,
+    last: Option<(CodeUnit, CodeUnit)>,
     /// The register in which it leaves what it defines.
     left: Option<Register>,
     /// Where the last instruction begins.
-    begin: usize,
+    begin: CodeUnit,
     /// Where the one before it begins, and where that leaves what it defines; if it does, and nothing
     /// jumps between them.
-    before: Option<(usize, Option<Register>)>,
+    before: Option<(CodeUnit, Option<Register>)>,
     /// The same of the one before that.
-    before_that: Option<(usize, Option<Register>)>,
+    before_that: Option<(CodeUnit, Option<Register>)>,
     /// Where the last instruction begins and ends that writes to an object, if nothing jumps behind it.
-    written: Option<(usize, usize)>,
+    written: Option<(CodeUnit, CodeUnit)>,
     /// Where the last instruction begins, and what it becomes when the next one is appended.
-    variant: Option<(usize, Opcode)>,
+    variant: Option<(CodeUnit, Opcode)>,
     /// The first slot that is free.
     height: i32,
     /// The highest that was ever needed.
@@ -213,7 +213,7 @@ impl<'a> Body<'a> {
             b,
             last: None,
             left: None,
-            begin: 0,
+            begin: CodeUnit::FIRST,
             before: None,
             before_that: None,
             written: None,

@@ -26,7 +26,7 @@ impl Body<'_> {
             if pending {
                 start = self.before_last(start, |body| body.save(index));
             }
-            self.b.code[start + HEAD] = slot as i16 as u16;
+            self.b.code[start.index() + HEAD] = slot as i16 as u16;
             return Ok(());
         }
         if pending {

@@ -7,7 +7,7 @@ use crate::call::exit::{is_access, is_interrupted};
 use crate::call::raw_bytes::{copy_raw, fill_raw};
 use crate::call::runtime_calls::loop_header;
 use crate::call::waits;
-use crate::ids::{InstanceId, TableId};
+use crate::ids::{InstanceId, InterpretedIndex, TableId};
 use crate::listen;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
@@ -186,8 +186,8 @@ builtins! { other:
         store.out_of_fuel()
     }
 
-    fn prepare(store, instance, position) {
-        store.prepare(instance, position as u32)?;
+    fn prepare(store, instance, which: InterpretedIndex) {
+        store.prepare(instance, which)?;
         Ok(0)
     }
 

@@ -4,7 +4,7 @@ use super::block::Block;
 use super::host::HostDef;
 use super::segments::Segments;
 use crate::call::closing::CloseState;
-use crate::ids::{FuncId, MemoryId, TableId, TagId};
+use crate::ids::{FuncId, InterpretedIndex, MemoryId, TableId, TagId};
 use crate::module::ModuleInner;
 use crate::settings::EngineKind;
 use crate::value::SharedMemory;
@@ -183,13 +183,15 @@ impl InstanceData {
         self.funcs[func] = index;
     }
 
-    /// Tells compiled code of an interpreted function: `position` is that of its word among those of the table.
-    pub(crate) fn set_interpreted(&mut self, position: usize, record: NonNull<InterpretedFunc>) {
+    /// Tells compiled code of an interpreted function.
+    pub(crate) fn set_interpreted(
+        &mut self,
+        which: InterpretedIndex,
+        record: NonNull<InterpretedFunc>,
+    ) {
         if let Some(table) = &mut self.interpreted {
-            table.write(
-                CtxOffset::from_u32((position * size_of::<usize>()) as u32),
-                record.as_ptr(),
-            );
+            let bytes = which.index() * size_of::<usize>();
+            table.write(CtxOffset::from_u32(bytes as u32), record.as_ptr());
         }
     }
 
