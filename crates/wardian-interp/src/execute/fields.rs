@@ -7,7 +7,7 @@ use super::memory::kept;
 use super::state::{State, Target, Word, handlers};
 use crate::operand::{D, U32};
 use wardian_types::TrapCode;
-use wardian_vm::heap::{HeapRef, shape};
+use wardian_vm::heap::{FuncHandle, HeapRef, shape};
 
 /// Lets the compiler compute an address once and before the access, so that it takes up one register.
 #[inline(always)]
@@ -166,7 +166,7 @@ gets! {
     field_get_f64 field_get_f64_acc element_get_f64 element_get_f64_acc element_get_f64_accb
         element_get_f64_plus |_s, value: f64| value;
     field_get_func field_get_func_acc element_get_func element_get_func_acc element_get_func_accb
-        element_get_func_plus |s, value: u32| s.func_of_handle(value);
+        element_get_func_plus |s, value: FuncHandle| s.func_of_handle(value);
 }
 
 macro_rules! sets {

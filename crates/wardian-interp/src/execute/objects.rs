@@ -17,7 +17,7 @@ use crate::op;
 use crate::operand::{U16, U32};
 use wardian_types::{TrapCode, TypeNumber};
 use wardian_vm::addr::CtxOffset;
-use wardian_vm::heap::{HeapRef, HeapWords, shape};
+use wardian_vm::heap::{FuncHandle, HeapRef, HeapWords, shape};
 use wardian_vm::layout::{Builtin, VmFunc, instance};
 
 impl State {
@@ -56,24 +56,24 @@ impl State {
 
     /// The function for a handle in an object: the address of its record.
     #[inline(always)]
-    pub(super) unsafe fn func_of_handle(&self, handle: u32) -> u64 {
+    pub(super) unsafe fn func_of_handle(&self, handle: FuncHandle) -> u64 {
         // SAFETY: the store has so many records; the first stands for null.
         unsafe {
             let store = self.store();
-            if u64::from(handle) >= (*store).func_record_count {
+            if handle.record() as u64 >= (*store).func_record_count {
                 return 0;
             }
-            (*(*store).func_records.add(handle as usize)).as_word()
+            (*(*store).func_records.add(handle.record())).as_word()
         }
     }
 
     /// The handle by which objects hold a function.
     #[inline(always)]
-    pub(super) unsafe fn handle_of_func(&self, func: u64) -> u32 {
+    pub(super) unsafe fn handle_of_func(&self, func: u64) -> FuncHandle {
         match func as *const VmFunc {
-            func if func.is_null() => 0,
+            func if func.is_null() => FuncHandle::NULL,
             // SAFETY: a reference to a function.
-            func => unsafe { (*func).index.as_u32() + 1 },
+            func => FuncHandle::of(unsafe { (*func).index }),
         }
     }
 

@@ -78,10 +78,10 @@ impl StoreInner {
     fn make_room(&mut self, values: &[u64]) -> Result<()> {
         if self.exceptions.is_full() {
             // The values are the guest's still, but its frame may not need them any more.
-            let base = self.gc.constants.len();
-            self.gc.constants.extend(values.iter().map(|word| [*word, 0]));
+            let base = self.gc.operands().height();
+            self.gc.operands().push_words(values);
             self.collect_garbage(true);
-            self.gc.constants.truncate(base);
+            self.gc.operands().truncate(base);
             // SAFETY: a guest runs, and this is the only use of the limiter.
             let limiter = unsafe { self.running_limiter() };
             if !self.exceptions.ask(limiter)? {

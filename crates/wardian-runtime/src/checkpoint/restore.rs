@@ -144,7 +144,7 @@ impl<T: Embedder> StoreData<T> {
                 let root = func_of(&mut self.inner, call.frames[call.frames.len() - 1].func)?;
                 let results = self.inner.func_type(root).results().to_vec();
                 let root = self.inner.callable(root)?;
-                self.inner.gc.restored = values.held().collect();
+                self.inner.gc.keep_restored(values.held().collect());
                 let wait = call.wait.map(|wait| RestoredWait {
                     instance: call.frames[0].func.instance(),
                     memory: wait.memory,
@@ -200,7 +200,7 @@ impl<T: Embedder> StoreData<T> {
             inner.check_images(call)?;
             inner.abort_forgotten();
             let placed = inner.place(&call.images)?;
-            inner.gc.restored.clear();
+            drop(inner.gc.take_restored());
             let (open, closed) = (inner.listening.depth(), inner.closings.closed());
             let (guest, root) = (placed.guest, call.root);
             let answered = match inner.open_resumed(&placed.listened) {

@@ -29,13 +29,13 @@ pub enum Initial<'a> {
 impl StoreInner {
     /// A root of an integer of 31 bits; the highest bit of the number is ignored.
     pub fn hold_i31(&self, number: u32) -> AnyRef {
-        AnyRef { store: self.id(), root: self.gc.roots.add(HeapRef::of_integer(number)) }
+        AnyRef { store: self.id(), root: self.gc.roots().add(HeapRef::of_integer(number)) }
     }
 
     /// A root of a reference as guests hold it; none of null.
     pub(crate) fn hold(&self, word: u64) -> Option<AnyRef> {
         let word = HeapRef::in_low_half(word);
-        (!word.is_null()).then(|| AnyRef { store: self.id(), root: self.gc.roots.add(word) })
+        (!word.is_null()).then(|| AnyRef { store: self.id(), root: self.gc.roots().add(word) })
     }
 
     /// A root of what a raw slot of the embedder's means: an object or an integer of 31 bits.
@@ -43,7 +43,7 @@ impl StoreInner {
         if slot & 1 == 1 && slot >> 32 == 0 {
             return self.hold(slot);
         }
-        let root = self.gc.roots.of_slot(slot)?;
+        let root = self.gc.roots().of_slot(slot)?;
         Some(AnyRef { store: self.id(), root })
     }
 

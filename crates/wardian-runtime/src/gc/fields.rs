@@ -7,13 +7,13 @@
 //! | `extern` | the handle, 8 bytes |
 //! | numbers | the bytes, little endian |
 
-use crate::ids::{FuncId, InstanceId};
+use crate::ids::InstanceId;
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, Result};
 use wardian_types::{ObjectOffset, StorageType, TrapCode, TypeIndex, TypeNumber, ValType};
-use wardian_vm::heap::HeapRef;
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, HEADER};
+use wardian_vm::heap::{FuncHandle, HeapRef};
 
 /// Where an object that stands for a value of the embedder's has the handle.
 pub(super) const BOXED: ObjectOffset = ObjectOffset::from_u32(HEADER);
@@ -80,15 +80,14 @@ impl StoreInner {
     }
 
     /// The word in an object for a reference to a function.
-    fn func_in_object(&self, reference: u64) -> u32 {
+    fn func_in_object(&self, reference: u64) -> FuncHandle {
         // SAFETY: a reference as guests hold it, from a guest of this store or from `write_value`.
         let func = unsafe { self.func_of_reference(reference) };
-        func.map_or(0, |func| func.as_u32() + 1)
+        func.map_or(FuncHandle::NULL, FuncHandle::of)
     }
 
-    fn func_from_object(&self, handle: u32) -> u64 {
-        let func = handle.checked_sub(1).map(FuncId::from_u32);
-        let func = func.filter(|func| self.entities.funcs().get(*func).is_some());
+    fn func_from_object(&self, handle: FuncHandle) -> u64 {
+        let func = handle.func().filter(|func| self.entities.funcs().get(*func).is_some());
         func.map_or(0, |func| self.reference_to(func))
     }
 

@@ -33,7 +33,7 @@ use bits::Bits;
 pub use displays::Displays;
 pub use image::HeapImage;
 pub use mark::Traced;
-pub use reference::HeapRef;
+pub use reference::{FuncHandle, HeapRef};
 pub use shape::{Holds, Shape, Shapes};
 use std::io;
 use std::time::Duration;

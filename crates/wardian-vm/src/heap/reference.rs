@@ -1,6 +1,7 @@
 //! References to objects.
 
 use super::REACH;
+use crate::layout::FuncId;
 use std::fmt;
 
 /// A reference to an object as guests hold it: zero for null, an odd number for an integer of 31 bits, otherwise where
@@ -84,5 +85,36 @@ impl HeapRef {
 impl fmt::Debug for HeapRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)
+    }
+}
+
+/// How an object holds a function: one more than the function's index in its store, or zero for null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct FuncHandle(u32);
+
+impl FuncHandle {
+    /// No function.
+    pub const NULL: FuncHandle = FuncHandle(0);
+
+    /// That of a function.
+    #[inline(always)]
+    pub const fn of(func: FuncId) -> FuncHandle {
+        FuncHandle(func.as_u32() + 1)
+    }
+
+    /// The function; none of null.
+    #[inline(always)]
+    pub const fn func(self) -> Option<FuncId> {
+        match self.0.checked_sub(1) {
+            Some(func) => Some(FuncId::from_u32(func)),
+            None => None,
+        }
+    }
+
+    /// Its place in [`StoreCtx::func_records`](crate::layout::StoreCtx::func_records).
+    #[inline(always)]
+    pub const fn record(self) -> usize {
+        self.0 as usize
     }
 }

@@ -134,7 +134,7 @@ impl Drop for StoreInner {
             discard(panic);
         }
         self.externrefs.clear();
-        drop_contained(self.gc.observer.take());
+        drop_contained(self.gc.set_observer(None));
         self.pending.discard_error();
         self.suspension.clear();
         let engine = self.engine().clone();
