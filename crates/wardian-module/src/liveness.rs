@@ -217,6 +217,7 @@ impl Events {
 
     fn add(&mut self, op: &Operator<'_>, position: u64) -> Result<(), BinaryReaderError> {
         use Operator as O;
+        let label = LabelIndex::from_u32;
         let rank = |local| {
             let found = self.read.binary_search(&LocalIndex::from_u32(local));
             found.ok().map(ReadIndex::from_usize)
@@ -249,25 +250,23 @@ impl Events {
                     Catch::One { label, .. }
                     | Catch::OneRef { label, .. }
                     | Catch::All { label }
-                    | Catch::AllRef { label } => LabelIndex::from_u32(label),
+                    | Catch::AllRef { label } => label,
                 });
-                Some(Event::TryTable(labels.collect()))
+                Some(Event::TryTable(labels.map(label).collect()))
             }
             O::Catch { .. } | O::CatchAll => Some(Event::Catch),
             O::End | O::Delegate { .. } => Some(Event::End),
-            O::Br { relative_depth } => {
-                Some(Event::Branch(vec![LabelIndex::from_u32(relative_depth)]))
-            }
+            O::Br { relative_depth } => Some(Event::Branch(vec![label(relative_depth)])),
             O::BrIf { relative_depth }
             | O::BrOnNull { relative_depth }
             | O::BrOnNonNull { relative_depth }
             | O::BrOnCast { relative_depth, .. }
             | O::BrOnCastFail { relative_depth, .. } => {
-                Some(Event::BranchIf(LabelIndex::from_u32(relative_depth)))
+                Some(Event::BranchIf(label(relative_depth)))
             }
             O::BrTable { ref targets } => {
                 let labels = targets.targets().chain([Ok(targets.default())]);
-                let labels = labels.map(|label| label.map(LabelIndex::from_u32));
+                let labels = labels.map(|found| found.map(label));
                 let mut labels: Vec<LabelIndex> = labels.collect::<Result<_, _>>()?;
                 labels.sort_unstable();
                 labels.dedup();

@@ -27,6 +27,7 @@
 
 mod activation;
 mod context;
+mod ids;
 mod offsets;
 mod refused_access;
 
@@ -34,6 +35,7 @@ use crate::addr::{
     CodeAddr, CtxOffset, DataAddr, FuncIdentity, FuncPtr, OwnerPtr, SlotsPtr, StackAddr, VmCtxPtr,
 };
 pub use activation::{Activation, WasmSp};
+pub use ids::{FuncId, InstanceId, InterpretedIndex};
 pub use offsets::{func, host_func, listened, memory, noted, table};
 pub use refused_access::{Refused, RefusedIn, refused};
 use std::mem::offset_of;
@@ -200,34 +202,6 @@ pub struct VmTable {
     pub base: *mut u64,
     /// Number of elements.
     pub len: u64,
-}
-
-wardian_types::index_types! {
-    /// A function of a store.
-    pub struct FuncId;
-
-    /// An instance of a store.
-    pub struct InstanceId;
-
-    /// A word of an instance's table of interpreted functions, which has two for each function that it defines.
-    pub struct InterpretedIndex;
-}
-
-impl InterpretedIndex {
-    /// That of a function; `noted` for callers that are noted, rather than for the instance itself.
-    pub const fn new(defined: DefinedFuncIndex, noted: bool) -> InterpretedIndex {
-        InterpretedIndex::from_u32(2 * defined.as_u32() + noted as u32)
-    }
-
-    /// The function.
-    pub const fn defined(self) -> DefinedFuncIndex {
-        DefinedFuncIndex::from_u32(self.as_u32() / 2)
-    }
-
-    /// Whether it is for callers that are noted.
-    pub const fn is_noted(self) -> bool {
-        self.as_u32() % 2 == 1
-    }
 }
 
 /// What a function reference points to. It lives as long as its store.

@@ -11,9 +11,7 @@ use wardian_types::{
     CoreFeatures, DefinedFuncIndex, DefinedGlobalIndex, FuncIndex, GlobalIndex, MemoryIndex,
     TableIndex, TrapCode, TypeNumber,
 };
-use wardian_vm::addr::{
-    CodeAddr, CtxOffset, FuncIdentity, OwnerPtr, SlotsPtr, StackAddr, VmCtxPtr,
-};
+use wardian_vm::addr::{CodeAddr, CtxOffset, OwnerPtr, SlotsPtr, StackAddr, VmCtxPtr};
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, header, target};
 use wardian_vm::layout::{
@@ -386,7 +384,7 @@ impl Instance {
                 }
             };
             let (sig, index) = (TypeNumber::from_u32(sig), FuncId::from_u32(index));
-            let (code, handle, entry, identity) = (CodeAddr::NULL, 0, 0.into(), FuncIdentity::NULL);
+            let (code, handle, entry, identity) = (CodeAddr::NULL, 0, 0.into(), Default::default());
             let func = VmFunc { code, ctx, sig, index, handle, target, entry, identity };
             self.funcs.push(Box::new(func));
         }
