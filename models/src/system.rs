@@ -62,6 +62,7 @@ pub mod signals {
 /// Threads that run guests.
 pub mod thread {
     use super::SIGNALS;
+    use crate::addr::ThreadPtr;
     use crate::sync::atomic::Ordering;
 
     /// A thread.
@@ -74,8 +75,8 @@ pub mod thread {
         /// # Safety
         ///
         /// None is needed.
-        pub unsafe fn from_address(address: usize) -> Option<&'static ThreadHandle> {
-            (address != 0).then_some(&ThreadHandle)
+        pub unsafe fn from_address(address: ThreadPtr) -> Option<&'static ThreadHandle> {
+            (!address.is_null()).then_some(&ThreadHandle)
         }
 
         /// Sends it a signal.

@@ -15,6 +15,7 @@
 //! Threads that share the module may lose each other's votes, which makes the words less exact, and no code wrong.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use wardian_vm::addr::CtxOffset;
 
 /// What a call through a table called, as far as that was noted: see [`CallTargets::most`] for what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,12 +115,12 @@ const MOST_CALLS: u64 = u16::MAX as u64;
 
 /// Notes a call of a function.
 #[inline(always)]
-pub(crate) fn note(words: &[AtomicU64; WORDS], entry: u32) {
+pub(crate) fn note(words: &[AtomicU64; WORDS], entry: CtxOffset) {
     let first = words[0].load(Relaxed);
     if first >= MOST_CALLS * CALL {
         return;
     }
-    if first as u32 == entry && votes(first) != 0 {
+    if entry_of(first) == entry && votes(first) != 0 {
         words[0].store(first + VOTE + CALL, Relaxed);
     } else {
         words[0].store(first + CALL, Relaxed);
@@ -128,19 +129,19 @@ pub(crate) fn note(words: &[AtomicU64; WORDS], entry: u32) {
 }
 
 /// Notes a call of a function that the first word is not of.
-fn note_other(words: &[AtomicU64; WORDS], entry: u32) {
+fn note_other(words: &[AtomicU64; WORDS], entry: CtxOffset) {
     let mut free = None;
     for word in words {
         let before = word.load(Relaxed);
         if votes(before) == 0 {
             free = free.or(Some(word));
-        } else if before as u32 == entry {
+        } else if entry_of(before) == entry {
             return word.store(before + VOTE, Relaxed);
         }
     }
     if let Some(word) = free {
         let calls = word.load(Relaxed) & !(CALL - 1);
-        return word.store(calls | VOTE | u64::from(entry), Relaxed);
+        return word.store(calls | VOTE | u64::from(entry.as_u32()), Relaxed);
     }
     for word in words {
         let before = word.load(Relaxed);
@@ -150,11 +151,15 @@ fn note_other(words: &[AtomicU64; WORDS], entry: u32) {
 }
 
 /// What the words of a call say.
-pub(crate) fn noted(words: &[AtomicU64]) -> CallTargets<u32> {
+pub(crate) fn noted(words: &[AtomicU64]) -> CallTargets<CtxOffset> {
     let words: Vec<u64> = words.iter().map(|word| word.load(Relaxed)).collect();
     let calls = words.first().map_or(0, |first| first / CALL);
     let known = words.into_iter().filter(|word| votes(*word) != 0);
-    CallTargets::new(calls, known.map(|word| (word as u32, votes(word))))
+    CallTargets::new(calls, known.map(|word| (entry_of(word), votes(word))))
+}
+
+fn entry_of(word: u64) -> CtxOffset {
+    CtxOffset::from_u32(word as u32)
 }
 
 fn votes(word: u64) -> u64 {
@@ -165,14 +170,14 @@ fn votes(word: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn seen(calls: impl IntoIterator<Item = u32>) -> CallTargets<u32> {
+    fn seen(calls: impl IntoIterator<Item = u32>) -> CallTargets<CtxOffset> {
         let words = [const { AtomicU64::new(0) }; WORDS];
-        calls.into_iter().for_each(|entry| note(&words, entry));
+        calls.into_iter().for_each(|entry| note(&words, CtxOffset::from_u32(entry)));
         noted(&words)
     }
 
     fn of(calls: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        seen(calls).usual().collect()
+        seen(calls).usual().map(CtxOffset::as_u32).collect()
     }
 
     #[test]
@@ -227,7 +232,7 @@ mod tests {
                 assert_eq!(merged.calls(), all.len() as u64);
                 assert!(merged.votes().len() <= WORDS && merged.votes().is_sorted_by_key(|v| !v.1));
                 for function in 0..100 {
-                    let known = merged.votes().iter().find(|(known, _)| *known == function);
+                    let known = merged.votes().iter().find(|(known, _)| known.as_u32() == function);
                     let votes = known.map_or(0, |(_, votes)| *votes);
                     let count = count(&all, function);
                     assert!((votes..=merged.most(votes)).contains(&count), "{merged:?} {function}");

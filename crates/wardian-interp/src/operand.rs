@@ -4,6 +4,7 @@
 //! slots it takes, so that an instruction whose slots are out of reach can be rewritten by machine.
 
 use std::fmt;
+use wardian_vm::addr::CtxOffset;
 
 /// What the executor does with a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,14 @@ slots! {
     SW Read 2 false None, "v";
     /// Two slots that are written: a vector.
     DW Write 2 true None, "v";
+}
+
+impl U32 {
+    /// Where it is in the instance, of an operand that says that.
+    #[inline(always)]
+    pub(crate) const fn in_instance(self) -> CtxOffset {
+        CtxOffset::from_u32(self.0)
+    }
 }
 
 /// The number that these units hold, low unit first.

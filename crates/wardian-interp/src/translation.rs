@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_module::ModuleInfo;
 use wardian_types::{CodeOffset, TagIndex};
+use wardian_vm::addr::CtxOffset;
 use wardian_vm::interpreted::Function;
 use wardian_vm::layout::InstanceLayout;
 
@@ -157,7 +158,7 @@ impl Translation {
 
     /// What its calls through tables called so far: the code offsets of the calls, in order, and where the instance has the
     /// entries of the functions. An entry may be of another instance, and then means nothing.
-    pub fn call_targets(&self) -> impl Iterator<Item = (CodeOffset, CallTargets<u32>)> {
+    pub fn call_targets(&self) -> impl Iterator<Item = (CodeOffset, CallTargets<CtxOffset>)> {
         let noted = self.table_calls.iter().zip(self.targets.chunks(call_targets::WORDS));
         noted.map(|(offset, words)| (*offset, call_targets::noted(words)))
     }

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_module::Complexity;
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
 use wardian_vm::compiled::{
-    CompiledFunction, FrameTable, MAX_UNCHECKED_FRAME, OptLevel, StackMap, TextOffset,
+    CompiledFunction, FrameTable, MAX_UNCHECKED_FRAME, OptLevel, SpOffset, StackMap, TextOffset,
 };
 use wasmparser::{BinaryReader, FunctionBody};
 
@@ -157,7 +157,7 @@ fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<StackMap> {
     maps.map(|(offset, frame, map)| StackMap {
         offset: TextOffset::from_u32(*offset),
         frame: *frame,
-        slots: map.entries().map(|(_, slot)| slot).collect(),
+        slots: map.entries().map(|(_, slot)| SpOffset::from_u32(slot)).collect(),
     })
     .collect()
 }

@@ -15,8 +15,10 @@ use cranelift_codegen::ir::{self, Function, Inst, Value};
 use cranelift_codegen::isa::unwind::UnwindInst;
 use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler, RegClass};
 use wardian_types::TrapCode;
-use wardian_vm::compiled::{Call, InstanceAt, Location, SourceLoc, TextOffset, Trap};
-use wardian_vm::unwind::{CALLEE_SAVED, Saved};
+use wardian_vm::compiled::{
+    Call, InstanceAt, Location, ScopeIndex, SourceLoc, SpOffset, TextOffset, Trap,
+};
+use wardian_vm::unwind::{CALLEE_SAVED, Saved, SavedIndex};
 
 type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
 
@@ -49,19 +51,20 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
         let frame_size = site.frame_offset.ok_or("a call with handlers has no frame")?;
         let offset = TextOffset::from_u32(site.ret_addr);
         let (instance, entry) = (InstanceAt::default(), TextOffset::FIRST);
-        let mut call = Call { offset, frame_size, instance, scope: 0, entry };
+        let mut call = Call { offset, frame_size, instance, scope: ScopeIndex::FIRST, entry };
         for handler in site.exception_handlers {
             match handler {
                 FinalizedMachExceptionHandler::Tag(tag, offset) => {
-                    (call.scope, call.entry) = (tag.as_u32(), TextOffset::from_u32(*offset));
+                    (call.scope, call.entry) =
+                        (ScopeIndex::from_u32(tag.as_u32()), TextOffset::from_u32(*offset));
                 }
                 FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
-                    call.instance = InstanceAt::Stack(*offset);
+                    call.instance = InstanceAt::Stack(SpOffset::from_u32(*offset));
                 }
                 FinalizedMachExceptionHandler::Context(ExceptionContextLoc::GPR(number))
                     if let Some(at) = CALLEE_SAVED.iter().position(|kept| kept == number) =>
                 {
-                    call.instance = InstanceAt::Register(at as u32);
+                    call.instance = InstanceAt::Register(SavedIndex::from_usize(at));
                 }
                 other => return Err(format!("a handler is not understood: {other:?}")),
             }
@@ -96,7 +99,7 @@ pub(crate) fn saved(buffer: &Buffer) -> Result<Saved, String> {
         let at =
             at.ok_or_else(|| format!("it saves a register that is not callee-saved: {reg:?}"))?;
         saved.0 |= 1 << at;
-        places.push((at, area.wrapping_sub(offset) as usize));
+        places.push((SavedIndex::from_usize(at), area.wrapping_sub(offset) as usize));
     }
     places.sort_unstable();
     match saved.places().eq(places) {

@@ -1,7 +1,7 @@
 //! Which memory an operator accesses, and how.
 
 use crate::ModuleInfo;
-use wardian_types::MemoryIndex;
+use wardian_types::{CodeOffset, MemoryIndex};
 use wasmparser::{BinaryReader, MemArgTarget, OperatorsReader};
 
 /// What an operator says of its access to a memory.
@@ -20,8 +20,8 @@ pub struct MemoryOperator {
 impl MemoryOperator {
     /// The operator at this offset in the code section; none if it accesses no memory, or a range whose
     /// size is an operand.
-    pub fn at(info: &ModuleInfo, bytes: &[u8], code_offset: u32) -> Option<MemoryOperator> {
-        let at = info.code_section.checked_add(code_offset as usize)?;
+    pub fn at(info: &ModuleInfo, bytes: &[u8], code_offset: CodeOffset) -> Option<MemoryOperator> {
+        let at = info.code_section.checked_add(code_offset.index())?;
         let after = info.bodies.as_slice().partition_point(|body| body.end <= at);
         let body = info.bodies.as_slice().get(after).filter(|body| body.contains(&at))?;
         let code = bytes.get(at..body.end)?;

@@ -6,7 +6,7 @@
 //! with Cranelift on functions that have much of one property.
 
 use crate::ModuleInfo;
-use wardian_types::{DefinedFuncIndex, FuncIndex, TagIndex, TypeIndex};
+use wardian_types::{DefinedFuncIndex, FuncIndex, LocalIndex, TagIndex, TypeIndex};
 use wasmparser::{BinaryReader, BlockType, FunctionBody, Operator};
 
 /// What makes a function slow to compile.
@@ -104,14 +104,14 @@ impl<'a> Reading<'a> {
             }
             O::BrTable { ref targets } => self.found.blocks += u64::from(targets.len()) / 8 + 1,
             O::LocalGet { local_index } => {
-                self.local(local_index);
+                self.local(LocalIndex::from_u32(local_index));
                 self.push(1);
             }
             O::LocalSet { local_index } => {
-                self.local(local_index);
+                self.local(LocalIndex::from_u32(local_index));
                 self.pop(1);
             }
-            O::LocalTee { local_index } => self.local(local_index),
+            O::LocalTee { local_index } => self.local(LocalIndex::from_u32(local_index)),
             O::Call { function_index } => {
                 let index = self.info.functions.get(FuncIndex::from_u32(function_index)).copied();
                 self.call(index, 0);
@@ -186,8 +186,8 @@ impl<'a> Reading<'a> {
         self.height = self.height.saturating_sub(count);
     }
 
-    fn local(&mut self, index: u32) {
-        let index = index as usize;
+    fn local(&mut self, index: LocalIndex) {
+        let index = index.index();
         if self.used.len() <= index {
             self.used.resize(index + 1, false);
         }

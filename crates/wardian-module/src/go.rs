@@ -24,7 +24,15 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use table::{Entry, Place, Table};
-use wardian_types::{DefinedFuncIndex, FuncIndex};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
+
+wardian_types::index_types! {
+    /// An address of code as Go counts it: which function in the upper half, and a [`GoPc`] in the lower one.
+    pub struct GoAddr;
+
+    /// A point in a function of Go, as its tables count them from the entry on.
+    pub(crate) struct GoPc;
+}
 
 /// The table of a program, and what was looked up.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ impl Go {
     }
 
     /// Between which addresses its functions are.
-    pub(crate) fn addresses(&self) -> Option<Range<u32>> {
+    pub(crate) fn addresses(&self) -> Option<Range<GoAddr>> {
         self.table.addresses()
     }
 
@@ -72,7 +80,7 @@ impl Go {
         &self,
         bytes: &[u8],
         info: &ModuleInfo,
-        offset: u32,
+        offset: CodeOffset,
     ) -> Vec<SourceLocation> {
         let found = function_at(info, offset).and_then(|func| {
             let entry = self.table.entry(func)?;
@@ -108,8 +116,8 @@ fn location(place: Place<'_>, approximate: bool) -> SourceLocation {
 }
 
 /// The function that a code offset is in.
-fn function_at(info: &ModuleInfo, offset: u32) -> Option<FuncIndex> {
-    let at = info.code_section.checked_add(offset as usize)?;
+fn function_at(info: &ModuleInfo, offset: CodeOffset) -> Option<FuncIndex> {
+    let at = info.code_section.checked_add(offset.index())?;
     let after = info.bodies.as_slice().partition_point(|body| body.start <= at);
     let defined = DefinedFuncIndex::from_usize(after.checked_sub(1)?);
     info.bodies[defined].contains(&at).then(|| info.func_index(defined))

@@ -4,7 +4,7 @@
 //! translates in one pass needs them at its beginning.
 
 use std::collections::HashMap;
-use wardian_types::TagIndex;
+use wardian_types::{LabelIndex, TagIndex};
 use wasmparser::{FunctionBody, Operator};
 
 /// A `try` block.
@@ -13,7 +13,7 @@ pub struct LegacyTry {
     /// Its `catch`es and its `catch_all`, in order.
     pub catches: Vec<LegacyCatch>,
     /// The relative depth that its `delegate` names, if it ends with one, counted from outside of the block.
-    pub delegate: Option<u32>,
+    pub delegate: Option<LabelIndex>,
 }
 
 /// A `catch` or `catch_all` of a `try` block.
@@ -68,7 +68,8 @@ pub fn legacy_tries(
             }
             Operator::Delegate { relative_depth } => {
                 if let Some(Some((position, block))) = open.pop() {
-                    let block = LegacyTry { delegate: Some(relative_depth), ..block };
+                    let block =
+                        LegacyTry { delegate: Some(LabelIndex::from_u32(relative_depth)), ..block };
                     tries.insert(position, block);
                 }
             }

@@ -35,7 +35,7 @@ pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
 pub use dwarf::{Package, PackageError, SplitUnit, split_units};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;
-pub use go::GoCall;
+pub use go::{GoAddr, GoCall};
 pub use info::{
     ConstExpr, ConstOp, CustomSection, DataSegment, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode,

@@ -10,7 +10,7 @@
 //! every local that is read anywhere counts as live everywhere, which is true if imprecise.
 
 use std::collections::HashMap;
-use wardian_types::{IndexVec, LocalIndex, index_types};
+use wardian_types::{IndexVec, LabelIndex, LocalIndex, index_types};
 use wasmparser::{BinaryReaderError, Catch, FunctionBody, Operator};
 
 /// How many words of sets the analysis may go through, and how many the answer may have.
@@ -22,6 +22,12 @@ const MOST_WALKS: usize = 12;
 index_types! {
     /// A local by its position among those that a function reads.
     pub struct ReadIndex;
+
+    /// A loop of a body, by its position among them.
+    struct LoopNumber;
+
+    /// An event, by its position.
+    struct EventIndex;
 }
 
 /// The locals that are live at calls, at the headers of loops, and where the function begins.
@@ -116,7 +122,8 @@ impl Liveness {
 
     /// Returns whether an end was found.
     fn solve(&mut self, events: &Events) -> bool {
-        let mut headers = vec![events.empty(); events.loops.len()];
+        let mut headers: IndexVec<LoopNumber, Set> =
+            events.loops.iter().map(|_| events.empty()).collect();
         for _ in 0..MOST_WALKS {
             let mut walk = Walk::new(events, &mut headers);
             walk.backwards();
@@ -143,6 +150,10 @@ fn members(set: &[u64]) -> impl Iterator<Item = ReadIndex> + '_ {
     })
 }
 
+fn insert(set: &mut Set, local: ReadIndex) {
+    set[local.index() / 64] |= 1 << (local.index() % 64);
+}
+
 fn add(to: &mut Set, from: &Set) {
     for (to, from) in to.iter_mut().zip(from) {
         *to |= from;
@@ -151,33 +162,32 @@ fn add(to: &mut Set, from: &Set) {
 
 /// What a body does with locals.
 enum Event {
-    Get(usize),
-    Set(usize),
+    Get(ReadIndex),
+    Set(ReadIndex),
     /// A call, by its position.
     Call(u64),
     Block,
-    /// A loop, by its number.
-    Loop(usize),
+    Loop(LoopNumber),
     If,
     Else,
     /// A block with handlers at these labels, counted from outside of it.
-    TryTable(Vec<u32>),
+    TryTable(Vec<LabelIndex>),
     Catch,
     End,
-    Branch(Vec<u32>),
+    Branch(Vec<LabelIndex>),
     /// Branches, or continues.
-    BranchIf(u32),
+    BranchIf(LabelIndex),
     Leave,
     Throw,
 }
 
 /// The events of a body.
 struct Events {
-    all: Vec<Event>,
+    all: IndexVec<EventIndex, Event>,
     /// The locals that are read.
     read: Vec<LocalIndex>,
     /// Positions of the loops.
-    loops: Vec<u64>,
+    loops: IndexVec<LoopNumber, u64>,
     makes_calls: bool,
     calls: usize,
     /// How many sets a walk goes through.
@@ -188,9 +198,9 @@ struct Events {
 impl Events {
     fn read(body: &FunctionBody<'_>) -> Result<Events, BinaryReaderError> {
         let mut events = Events {
-            all: Vec::new(),
+            all: IndexVec::new(),
             read: locals_read(body)?,
-            loops: Vec::new(),
+            loops: IndexVec::new(),
             makes_calls: false,
             calls: 0,
             sets: 0,
@@ -207,7 +217,11 @@ impl Events {
 
     fn add(&mut self, op: &Operator<'_>, position: u64) -> Result<(), BinaryReaderError> {
         use Operator as O;
-        let rank = |local| self.read.binary_search(&LocalIndex::from_u32(local)).ok();
+        let label = LabelIndex::from_u32;
+        let rank = |local| {
+            let found = self.read.binary_search(&LocalIndex::from_u32(local));
+            found.ok().map(ReadIndex::from_usize)
+        };
         let event = match *op {
             O::LocalGet { local_index } => rank(local_index).map(Event::Get),
             O::LocalSet { local_index } | O::LocalTee { local_index } => {
@@ -228,10 +242,7 @@ impl Events {
             }
             O::Return | O::Unreachable => Some(Event::Leave),
             O::Block { .. } | O::Try { .. } => Some(Event::Block),
-            O::Loop { .. } => {
-                self.loops.push(position);
-                Some(Event::Loop(self.loops.len() - 1))
-            }
+            O::Loop { .. } => Some(Event::Loop(self.loops.push(position))),
             O::If { .. } => Some(Event::If),
             O::Else => Some(Event::Else),
             O::TryTable { ref try_table } => {
@@ -241,19 +252,22 @@ impl Events {
                     | Catch::All { label }
                     | Catch::AllRef { label } => label,
                 });
-                Some(Event::TryTable(labels.collect()))
+                Some(Event::TryTable(labels.map(label).collect()))
             }
             O::Catch { .. } | O::CatchAll => Some(Event::Catch),
             O::End | O::Delegate { .. } => Some(Event::End),
-            O::Br { relative_depth } => Some(Event::Branch(vec![relative_depth])),
+            O::Br { relative_depth } => Some(Event::Branch(vec![label(relative_depth)])),
             O::BrIf { relative_depth }
             | O::BrOnNull { relative_depth }
             | O::BrOnNonNull { relative_depth }
             | O::BrOnCast { relative_depth, .. }
-            | O::BrOnCastFail { relative_depth, .. } => Some(Event::BranchIf(relative_depth)),
+            | O::BrOnCastFail { relative_depth, .. } => {
+                Some(Event::BranchIf(label(relative_depth)))
+            }
             O::BrTable { ref targets } => {
                 let labels = targets.targets().chain([Ok(targets.default())]);
-                let mut labels: Vec<u32> = labels.collect::<Result<_, _>>()?;
+                let labels = labels.map(|found| found.map(label));
+                let mut labels: Vec<LabelIndex> = labels.collect::<Result<_, _>>()?;
                 labels.sort_unstable();
                 labels.dedup();
                 Some(Event::Branch(labels))
@@ -291,17 +305,18 @@ impl Events {
         let mut found = HashMap::new();
         let none = || Inside { written: self.empty(), at_calls: self.empty(), has_calls: false };
         // The open blocks: of a loop its number, and what is in it.
-        let mut open: Vec<(Option<usize>, Inside)> = vec![(None, none())];
-        for (at, event) in self.all.iter().enumerate() {
+        let mut open: Vec<(Option<LoopNumber>, Inside)> = vec![(None, none())];
+        for (at, event) in self.all.enumerated() {
             match event {
                 Event::Set(local) => {
                     if let Some((_, inside)) = open.last_mut() {
-                        inside.written[local / 64] |= 1 << (local % 64);
+                        insert(&mut inside.written, *local);
                     }
                 }
                 Event::Call(position) => {
                     // Behind one that only panics, as compilers say it, nothing is done.
-                    let returns = !matches!(self.all.get(at + 1), Some(Event::Leave));
+                    let returns =
+                        !matches!(self.all.as_slice().get(at.index() + 1), Some(Event::Leave));
                     if let (true, Some(live), Some((_, inside))) =
                         (returns, points.get(position), open.last_mut())
                     {
@@ -349,19 +364,19 @@ fn locals_read(body: &FunctionBody<'_>) -> Result<Vec<LocalIndex>, BinaryReaderE
 struct Walk<'a> {
     events: &'a Events,
     /// What is live at the header of each loop, as far as is known.
-    headers: &'a mut [Set],
+    headers: &'a mut IndexVec<LoopNumber, Set>,
     changed: bool,
     live: Set,
     open: Vec<Open>,
     points: HashMap<u64, Set>,
     /// For the event that opens each block that was met: which it is.
-    openers: Vec<usize>,
+    openers: IndexVec<EventIndex, Option<EventIndex>>,
 }
 
 /// A block that the walk is in.
 struct Open {
     /// The number of a loop.
-    header: Option<usize>,
+    header: Option<LoopNumber>,
     /// What is live at its end.
     at_end: Set,
     /// What is live where its `else` begins.
@@ -371,7 +386,7 @@ struct Open {
 }
 
 impl<'a> Walk<'a> {
-    fn new(events: &'a Events, headers: &'a mut [Set]) -> Walk<'a> {
+    fn new(events: &'a Events, headers: &'a mut IndexVec<LoopNumber, Set>) -> Walk<'a> {
         let (live, openers) = (events.empty(), openers(&events.all));
         Walk {
             events,
@@ -385,15 +400,15 @@ impl<'a> Walk<'a> {
     }
 
     fn backwards(&mut self) {
-        for (at, event) in self.events.all.iter().enumerate().rev() {
+        for (at, event) in self.events.all.enumerated().rev() {
             self.step(at, event);
         }
     }
 
-    fn step(&mut self, at: usize, event: &Event) {
+    fn step(&mut self, at: EventIndex, event: &Event) {
         match event {
-            Event::Get(local) => self.live[local / 64] |= 1 << (local % 64),
-            Event::Set(local) => self.live[local / 64] &= !(1 << (local % 64)),
+            Event::Get(local) => insert(&mut self.live, *local),
+            Event::Set(local) => self.live[local.index() / 64] &= !(1 << (local.index() % 64)),
             Event::Call(position) => {
                 if let Some(handlers) = self.handlers() {
                     add(&mut self.live, &handlers);
@@ -434,8 +449,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The end of a block, at which the walk enters it.
-    fn begin_block(&mut self, at: usize) {
-        let opener = self.events.all.get(self.openers[at]);
+    fn begin_block(&mut self, at: EventIndex) {
+        let opener = self.openers[at].and_then(|opener| self.events.all.get(opener));
         let header = match opener {
             Some(Event::Loop(number)) => Some(*number),
             _ => None,
@@ -466,10 +481,10 @@ impl<'a> Walk<'a> {
     }
 
     /// What is live at some labels.
-    fn targets(&self, labels: &[u32]) -> Set {
+    fn targets(&self, labels: &[LabelIndex]) -> Set {
         let mut live = self.events.empty();
         for label in labels {
-            let at = self.open.len().checked_sub(1 + *label as usize);
+            let at = self.open.len().checked_sub(1 + label.index());
             match at.map(|at| &self.open[at]) {
                 Some(Open { header: Some(number), .. }) => add(&mut live, &self.headers[*number]),
                 Some(Open { at_end, .. }) => add(&mut live, at_end),
@@ -489,13 +504,13 @@ impl<'a> Walk<'a> {
 }
 
 /// For each event that ends a block, the event that begins it; the body itself begins with none.
-fn openers(events: &[Event]) -> Vec<usize> {
-    let mut open = vec![usize::MAX];
-    let mut found = vec![usize::MAX; events.len()];
-    for (at, event) in events.iter().enumerate() {
+fn openers(events: &IndexVec<EventIndex, Event>) -> IndexVec<EventIndex, Option<EventIndex>> {
+    let mut open = vec![None];
+    let mut found: IndexVec<EventIndex, _> = events.iter().map(|_| None).collect();
+    for (at, event) in events.enumerated() {
         match event {
-            Event::Block | Event::Loop(_) | Event::If | Event::TryTable(_) => open.push(at),
-            Event::End => found[at] = open.pop().unwrap_or(usize::MAX),
+            Event::Block | Event::Loop(_) | Event::If | Event::TryTable(_) => open.push(Some(at)),
+            Event::End => found[at] = open.pop().flatten(),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! A decoded module: its bytes, what they declare, and what they say for people.
 
-use crate::go::{Go, GoCall};
+use crate::go::{Go, GoAddr, GoCall};
 use crate::operands::Answers;
 use crate::validation::Unvalidated;
 use crate::{
@@ -10,7 +10,9 @@ use crate::{
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
-use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex, IndexVec, SubType, TypeNumber};
+use wardian_types::{
+    CodeOffset, CoreFeatures, DefinedFuncIndex, FuncIndex, GuestAddr, IndexVec, SubType, TypeNumber,
+};
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
 ///
@@ -206,7 +208,7 @@ impl Module {
 
     /// Source lines of a code-section offset, the innermost inlined function first; empty without
     /// debug information.
-    pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
+    pub fn source_locations(&self, code_offset: CodeOffset) -> Vec<SourceLocation> {
         match self.lines_of_go() {
             Some(go) => go.locate(&self.bytes, &self.info, code_offset),
             None => self.dwarf().locate(code_offset),
@@ -220,9 +222,9 @@ impl Module {
 
     /// Reports which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
     /// without debug information.
-    pub fn source_files(&self, range: Range<u32>, reported: &mut dyn FnMut(&str, u32)) {
+    pub fn source_files(&self, range: Range<CodeOffset>, reported: &mut dyn FnMut(&str, u32)) {
         let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, reported) };
-        let offset = |at: usize| (at - self.info.code_section) as u32;
+        let offset = |at: usize| CodeOffset::from_usize(at - self.info.code_section);
         let first =
             self.info.bodies.as_slice().partition_point(|body| offset(body.end) <= range.start);
         for (defined, body) in self.info.bodies.enumerated().skip(first) {
@@ -231,7 +233,8 @@ impl Module {
                 break;
             }
             if let Some(place) = go.start(&self.bytes, self.info.func_index(defined)) {
-                reported(&place.file, end.min(range.end) - start.max(range.start));
+                let (start, end) = (start.max(range.start), end.min(range.end));
+                reported(&place.file, end.as_u32() - start.as_u32());
             }
         }
     }
@@ -256,15 +259,15 @@ impl Module {
     pub fn go_callers(
         &self,
         frames: &[FuncIndex],
-        sp: u32,
-        word: &dyn Fn(u32) -> Option<u64>,
+        sp: GuestAddr,
+        word: &dyn Fn(GuestAddr) -> Option<u64>,
     ) -> (usize, Vec<GoCall>) {
         let Some(go) = self.go() else { return (0, Vec::new()) };
         go.callers_of(&self.bytes, &self.info, frames, sp, word)
     }
 
     /// Between which addresses the functions of Go's runtime and program are, if the module has its tables.
-    pub fn go_addresses(&self) -> Option<Range<u32>> {
+    pub fn go_addresses(&self) -> Option<Range<GoAddr>> {
         self.go()?.addresses()
     }
 

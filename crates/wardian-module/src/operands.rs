@@ -13,8 +13,8 @@ use crate::{DecodeError, Module, ModuleInfo, features};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::{
-    CoreFeatures, DeclaredType, DefinedFuncIndex, FuncIndex, IndexVec, LocalIndex, MemoryIndex,
-    TypeIndex, TypeNumber, ValType,
+    CodeOffset, CoreFeatures, DeclaredType, DefinedFuncIndex, FuncIndex, IndexVec, LocalIndex,
+    MemoryIndex, TypeIndex, TypeNumber, ValType,
 };
 use wasmparser::{
     BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations,
@@ -26,7 +26,7 @@ use wasmparser::{
 #[derive(Clone, Debug)]
 pub struct OperatorTypes {
     /// The offset of the operator in the code section.
-    pub offset: u32,
+    pub offset: CodeOffset,
     /// The operands before it, from the bottom; its own are on top.
     pub before: Vec<ValType>,
     /// The operands after it.
@@ -90,7 +90,7 @@ struct Declared {
 pub(crate) struct Answers {
     declared: OnceLock<Arc<Declared>>,
     /// By function and offset.
-    types: Mutex<HashMap<(DefinedFuncIndex, u32), OperatorTypes>>,
+    types: Mutex<HashMap<(DefinedFuncIndex, CodeOffset), OperatorTypes>>,
 }
 
 impl std::fmt::Debug for Answers {
@@ -140,7 +140,7 @@ impl<'a> Operands<'a> {
     pub fn at(
         &self,
         defined: DefinedFuncIndex,
-        offsets: &[(u32, usize)],
+        offsets: &[(CodeOffset, usize)],
     ) -> Result<Vec<OperatorTypes>, DecodeError> {
         if let Some(known) = self.known(defined, offsets) {
             return Ok(known);
@@ -171,7 +171,7 @@ impl<'a> Operands<'a> {
     fn known(
         &self,
         defined: DefinedFuncIndex,
-        offsets: &[(u32, usize)],
+        offsets: &[(CodeOffset, usize)],
     ) -> Option<Vec<OperatorTypes>> {
         if !self.is_kept() {
             return None;
@@ -276,7 +276,7 @@ impl Pass<'_> {
     fn run(
         &mut self,
         body: &FunctionBody<'_>,
-        offsets: &[(u32, usize)],
+        offsets: &[(CodeOffset, usize)],
     ) -> Result<(), BinaryReaderError> {
         let base = self.operands.module.info().code_section as u64;
         let mut reader = body.get_binary_reader();
@@ -291,7 +291,7 @@ impl Pass<'_> {
         while !reader.eof() && wanted.peek().is_some() {
             let position = reader.original_position();
             let operator = reader.read()?;
-            let offset = u32::try_from(position - base).unwrap_or(u32::MAX);
+            let offset = CodeOffset::from_u32(u32::try_from(position - base).unwrap_or(u32::MAX));
             while wanted.peek().is_some_and(|w| w.0 < offset) {
                 wanted.next();
             }
@@ -435,7 +435,7 @@ pub fn engine_type(ty: ValType, numbers: &IndexVec<TypeIndex, TypeNumber>) -> Va
 mod tests {
     use super::{Operands, OperatorTypes};
     use crate::{Module, to_binary};
-    use wardian_types::{CoreFeatures, DefinedFuncIndex, ValType};
+    use wardian_types::{CodeOffset, CoreFeatures, DefinedFuncIndex, ValType};
 
     /// The types at all operators of the first function.
     fn all(text: &str) -> Vec<OperatorTypes> {
@@ -444,7 +444,10 @@ mod tests {
         let operands = Operands::new(&module, CoreFeatures::default()).unwrap();
         let end = module.bytes().len() as u32;
         operands
-            .at(DefinedFuncIndex::FIRST, &(0..end).map(|at| (at, usize::MAX)).collect::<Vec<_>>())
+            .at(
+                DefinedFuncIndex::FIRST,
+                &(0..end).map(|at| (CodeOffset::from_u32(at), usize::MAX)).collect::<Vec<_>>(),
+            )
             .unwrap()
     }
 
@@ -467,7 +470,7 @@ mod tests {
         let operands = Operands::new(&module, CoreFeatures::default()).unwrap();
         let end = module.bytes().len() as u32;
         let found = |most| {
-            let offsets: Vec<_> = (0..end).map(|at| (at, most)).collect();
+            let offsets: Vec<_> = (0..end).map(|at| (CodeOffset::from_u32(at), most)).collect();
             let found = operands.at(DefinedFuncIndex::FIRST, &offsets).unwrap();
             (found.len(), found.iter().any(|operator| operator.called.is_some()))
         };

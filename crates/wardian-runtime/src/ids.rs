@@ -1,11 +1,8 @@
 //! What identifies the parts of a store. A module's indices are other types: see [`wardian_types`].
 
-pub use wardian_vm::layout::FuncId;
+pub use wardian_vm::layout::{FuncId, InstanceId, InterpretedIndex};
 
 wardian_types::index_types! {
-    /// An instance of a store.
-    pub struct InstanceId;
-
     /// A memory of a store, which is not shared.
     pub struct MemoryId;
 

@@ -1,6 +1,6 @@
 //! The types that modules declare: functions, structs and arrays, with their supertypes.
 
-use crate::{DeclaredType, FuncType, TypeNumber, ValType};
+use crate::{DeclaredType, FuncType, ObjectOffset, TypeNumber, ValType};
 use std::fmt;
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ pub enum StorageType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StructLayout {
     /// Of each field its offset in the object, header included.
-    pub offsets: Box<[u32]>,
+    pub offsets: Box<[ObjectOffset]>,
     /// Bytes of the whole object, a multiple of [`StructLayout::ALIGN`].
     pub size: u32,
 }
@@ -179,7 +179,7 @@ impl StructType {
             let size = field.storage.size();
             let at = end.next_multiple_of(size.min(StructLayout::ALIGN));
             end = at + size;
-            at
+            ObjectOffset::from_u32(at)
         });
         let offsets = offsets.collect();
         StructLayout { offsets, size: end.next_multiple_of(StructLayout::ALIGN) }
@@ -305,7 +305,7 @@ mod tests {
             StorageType::I8,
         ];
         let layout = StructType::new(all.map(field)).layout();
-        assert_eq!(*layout.offsets, [8, 10, 12, 16, 24, 40, 48, 56]);
+        assert_eq!(*layout.offsets, [8, 10, 12, 16, 24, 40, 48, 56].map(ObjectOffset::from_u32));
         assert_eq!(layout.size, 64);
         // What a subtype adds moves nothing.
         let parent = StructType::new(all[..5].iter().copied().map(field)).layout();

@@ -12,6 +12,7 @@ mod function;
 mod guest_addr;
 mod index;
 mod index_vec;
+mod object_offset;
 mod trap;
 mod value;
 pub mod wasi;
@@ -30,6 +31,7 @@ pub use index::{
     TagIndex, TypeIndex, TypeNumber,
 };
 pub use index_vec::IndexVec;
+pub use object_offset::ObjectOffset;
 pub use trap::TrapCode;
 pub use value::{DeclaredType, HeapType, Hierarchy, RefType, ValType};
 

@@ -12,7 +12,7 @@
 mod fresh;
 mod suspended;
 
-use crate::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, CtxOffset, SlotsPtr, StackAddr, VmCtxPtr};
 use crate::arch;
 pub use crate::arch::status;
 pub use crate::layout::{Activation, WasmSp};
@@ -273,7 +273,7 @@ unsafe fn run(
         // The thread that interrupts sets the word, makes every processor pass a barrier, and reads the
         // thread: so either it sees this thread, or this thread sees the word. The fence costs nothing here;
         // it only keeps the compiler from swapping the two.
-        (*store).thread.store(thread, Ordering::Relaxed);
+        (*store).thread.store(thread.as_usize(), Ordering::Relaxed);
         // Likewise for a thread that closes the instance.
         if outer.is_null() {
             (*store).root.store(root.ctx.as_usize(), Ordering::Relaxed);
@@ -366,7 +366,7 @@ unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> 
 #[cold]
 unsafe fn count_nested(ctx: VmCtxPtr, more: i64) {
     // SAFETY: every context has the counter at this offset, and nobody else writes it.
-    let nested = unsafe { &*ctx.word::<AtomicU64>(instance::NESTED as usize) };
+    let nested = unsafe { &*ctx.word::<AtomicU64>(CtxOffset::of(instance::NESTED)) };
     nested.store(nested.load(Ordering::Relaxed).wrapping_add_signed(more), Ordering::Relaxed);
 }
 

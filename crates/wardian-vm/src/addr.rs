@@ -62,6 +62,18 @@ address_types! {
 
     /// An address of data in this process, as an instruction that faulted or a guest that waits has it.
     pub struct DataAddr;
+
+    /// What the Rust side keeps for a context or a record: code passes it on and does not look into it.
+    pub struct OwnerPtr;
+
+    /// The record of a function, [`VmFunc`](crate::layout::VmFunc).
+    pub struct FuncPtr;
+
+    /// Where an instance has the entry of a function that it defines. So it says which function that is.
+    pub struct FuncIdentity;
+
+    /// What signals reach a thread by that runs guests.
+    pub struct ThreadPtr;
 }
 
 impl CodeAddr {
@@ -133,10 +145,118 @@ impl VmCtxPtr {
         VmCtxPtr(context.expose_provenance())
     }
 
-    /// A word of it, so many bytes from where it begins.
+    /// A word of it.
     #[inline(always)]
-    pub fn word<T>(self, offset: usize) -> *mut T {
-        std::ptr::with_exposed_provenance_mut(self.0.wrapping_add(offset))
+    pub fn word<T>(self, at: CtxOffset) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.0.wrapping_add(at.as_usize()))
+    }
+
+    /// All of it, as what it is.
+    #[inline(always)]
+    pub fn as_ptr<T>(self) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.0)
+    }
+}
+
+/// A place in the context of an instance: how many bytes it is from where that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct CtxOffset(u32);
+
+impl CtxOffset {
+    /// The first word, which is the same in all contexts: no place of anything else.
+    pub const NONE: CtxOffset = CtxOffset(0);
+
+    /// The place so many bytes from the beginning.
+    #[inline(always)]
+    pub const fn from_u32(bytes: u32) -> CtxOffset {
+        CtxOffset(bytes)
+    }
+
+    /// The place of a word that all contexts have, as the constants of [`crate::layout::instance`] say it.
+    #[inline(always)]
+    pub const fn of(constant: i32) -> CtxOffset {
+        CtxOffset(constant as u32)
+    }
+
+    /// How many bytes it is from the beginning.
+    #[inline(always)]
+    pub const fn as_u32(self) -> u32 {
+        self.0
+    }
+
+    /// The same, as machine code has it.
+    #[inline(always)]
+    pub const fn as_i32(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// The same, as memory is indexed.
+    #[inline(always)]
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Whether it is [`CtxOffset::NONE`].
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl OwnerPtr {
+    /// What is here.
+    #[inline(always)]
+    pub fn of<T>(owner: *const T) -> OwnerPtr {
+        OwnerPtr(owner.expose_provenance())
+    }
+
+    /// What is there, for who knows what it is.
+    #[inline(always)]
+    pub fn as_ptr<T>(self) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.0)
+    }
+}
+
+impl FuncPtr {
+    /// The record here.
+    #[inline(always)]
+    pub fn of<T>(record: *const T) -> FuncPtr {
+        FuncPtr(record.expose_provenance())
+    }
+
+    /// The reference to it as guests hold it.
+    #[inline(always)]
+    pub const fn as_word(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl FuncIdentity {
+    /// That of the function whose entry is at this place of this instance.
+    #[inline(always)]
+    pub fn new(instance: VmCtxPtr, entry: CtxOffset) -> FuncIdentity {
+        FuncIdentity(instance.0.wrapping_add(entry.as_usize()))
+    }
+
+    /// Where the entry of the function is, if it is one of this instance; another number otherwise.
+    #[inline(always)]
+    pub const fn entry_in(self, instance: VmCtxPtr) -> CtxOffset {
+        CtxOffset(self.0.wrapping_sub(instance.0) as u32)
+    }
+}
+
+impl ThreadPtr {
+    /// What is here.
+    #[inline(always)]
+    pub fn of<T>(handle: &'static T) -> ThreadPtr {
+        ThreadPtr(std::ptr::from_ref(handle).expose_provenance())
+    }
+
+    /// What is there.
+    #[inline(always)]
+    pub fn as_ptr<T>(self) -> *const T {
+        std::ptr::with_exposed_provenance(self.0)
     }
 }
 
@@ -224,6 +344,12 @@ impl DataAddr {
     #[inline(always)]
     pub fn as_ptr<T>(self) -> *mut T {
         std::ptr::with_exposed_provenance_mut(self.0)
+    }
+
+    /// The address so many bytes further on.
+    #[inline(always)]
+    pub const fn add(self, bytes: usize) -> DataAddr {
+        DataAddr(self.0.wrapping_add(bytes))
     }
 
     /// How many bytes it is behind `start`; a number that wraps if it is before that.

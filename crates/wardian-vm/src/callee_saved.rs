@@ -33,20 +33,25 @@ pub const CALLEE_SAVED: &[u8] = &arch::CALLEE_SAVED;
 /// Values of [`CALLEE_SAVED`].
 pub(crate) type CalleeSaved = [usize; arch::CALLEE_SAVED.len()];
 
+wardian_types::index_types! {
+    /// A register, by its position in [`CALLEE_SAVED`].
+    pub struct SavedIndex;
+}
+
 /// Which of [`CALLEE_SAVED`] a function saves in its frame, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Saved(pub u8);
 
 impl Saved {
-    /// The registers, by their positions in [`CALLEE_SAVED`], and how far below the frame pointer each is saved.
-    pub fn places(self) -> impl Iterator<Item = (usize, usize)> {
+    /// The registers, and how far below the frame pointer each is saved.
+    pub fn places(self) -> impl Iterator<Item = (SavedIndex, usize)> {
         const WORD: usize = size_of::<usize>();
         let is_saved = move |at: &usize| self.0 >> at & 1 != 0;
         let size = ((0..CALLEE_SAVED.len()).filter(is_saved).count() * WORD).next_multiple_of(16);
         (0..CALLEE_SAVED.len())
             .filter(is_saved)
             .enumerate()
-            .map(move |(i, at)| (at, size - i * WORD))
+            .map(move |(i, at)| (SavedIndex::from_usize(at), size - i * WORD))
     }
 
     /// Takes the values that a function has saved in its frame.
@@ -57,7 +62,7 @@ impl Saved {
     pub(crate) unsafe fn restore(self, kept: &mut CalleeSaved, fp: StackAddr) {
         for (at, below) in self.places() {
             // SAFETY: the caller's promise: the function has saved it there in its prologue.
-            kept[at] = unsafe { *fp.below(below).as_ptr() };
+            kept[at.index()] = unsafe { *fp.below(below).as_ptr() };
         }
     }
 }
@@ -69,7 +74,9 @@ mod tests {
 
     #[test]
     fn registers_lie_below_the_frame_pointer() {
-        let places = |saved| Saved(saved).places().collect::<Vec<_>>();
+        let places = |saved| {
+            Saved(saved).places().map(|(at, below)| (at.index(), below)).collect::<Vec<_>>()
+        };
         assert_eq!(places(0), []);
         if CALLEE_SAVED.len() >= 5 {
             assert_eq!(places(0b1), [(0, 16)]);

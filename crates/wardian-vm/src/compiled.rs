@@ -18,10 +18,12 @@ mod source_loc;
 
 pub use code::{CompiledCode, CompiledFunction, Location, Origin, Trap};
 pub use error::{CodeFormatError, CompileError};
-pub use frames::{CapturedFrame, CellIndex, FramePoint, FrameTable};
-pub use handlers::{Call, CallHandlers, Handler, InstanceAt, Scope, handler_word};
+pub use frames::{CapturedFrame, CellIndex, FramePoint, FrameTable, OperandIndex};
+pub use handlers::{
+    Call, CallHandlers, Handler, HandlerNumber, InstanceAt, Scope, ScopeIndex, handler_word,
+};
 pub use inlined::Inlined;
-pub use maps::StackMap;
+pub use maps::{SpOffset, StackMap};
 pub use settings::{
     CallerOf, Capture, MAX_UNCHECKED_FRAME, MemoryVariant, ModuleOptions, OptLevel, Tunables,
 };

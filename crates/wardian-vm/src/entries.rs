@@ -7,6 +7,7 @@
 use crate::addr::CodeAddr;
 use crate::arch;
 use crate::code_memory::CodeMemory;
+use crate::layout::InterpretedIndex;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use wardian_types::DefinedFuncIndex;
@@ -58,17 +59,20 @@ pub fn make_interpreted_entry(
 pub fn make_interpreted_entries(functions: u32, noted: bool, in_memory: bool) -> io::Result<()> {
     let pieces = (functions as usize).div_ceil(arch::ENTRIES as usize);
     let made = &MADE[kind(noted, in_memory)];
-    let is_missing = |piece: &usize| made.get(*piece).is_none_or(|slot| slot.get().is_none());
-    let missing: Vec<usize> = (0..pieces).filter(is_missing).collect();
+    let is_missing =
+        |piece: &PieceIndex| made.get(piece.index()).is_none_or(|slot| slot.get().is_none());
+    let pieces = PieceIndex::range(PieceIndex::FIRST..PieceIndex::from_usize(pieces));
+    let missing: Vec<PieceIndex> = pieces.filter(is_missing).collect();
     if missing.is_empty() { Ok(()) } else { make_pieces(&missing, noted, in_memory) }
 }
 
 /// Makes pieces in one mapping: changing its protection costs more than filling it.
-fn make_pieces(pieces: &[usize], noted: bool, in_memory: bool) -> io::Result<()> {
+fn make_pieces(pieces: &[PieceIndex], noted: bool, in_memory: bool) -> io::Result<()> {
     let mut text = Vec::new();
     let mut ranges = Vec::new();
     for &piece in pieces {
-        let first = 2 * piece as u32 * arch::ENTRIES + u32::from(noted);
+        let first = DefinedFuncIndex::from_u32(piece.index() as u32 * arch::ENTRIES);
+        let first = InterpretedIndex::new(first, noted);
         text.resize(text.len().next_multiple_of(ALIGNMENT), 0);
         let start = text.len();
         text.extend(arch::interpreted_entries(first, in_memory));
@@ -76,7 +80,7 @@ fn make_pieces(pieces: &[usize], noted: bool, in_memory: bool) -> io::Result<()>
     }
     let code = Arc::new(CodeMemory::publish(&text)?);
     for (piece, range) in pieces.iter().zip(ranges) {
-        let slot = MADE[kind(noted, in_memory)].get(*piece);
+        let slot = MADE[kind(noted, in_memory)].get(piece.index());
         let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
         let start = code.start().add(range.start);
         // If another thread was faster, its piece stays.
@@ -93,7 +97,7 @@ pub fn interpreted_entry(
     in_memory: bool,
 ) -> Option<CodeAddr> {
     let (piece, index) = place(defined);
-    let made = MADE[kind(noted, in_memory)].get(piece)?.get()?;
+    let made = MADE[kind(noted, in_memory)].get(piece.index())?.get()?;
     Some(made.start.add(arch::entry_offset(index)))
 }
 
@@ -108,7 +112,16 @@ fn kind(noted: bool, in_memory: bool) -> usize {
     usize::from(noted) + 2 * usize::from(in_memory)
 }
 
+wardian_types::index_types! {
+    /// A piece of such code, for so many functions as it has entries.
+    struct PieceIndex;
+
+    /// An entry of a piece.
+    pub(crate) struct EntryIndex;
+}
+
 /// In which piece the code for a function is, and its index there.
-fn place(defined: DefinedFuncIndex) -> (usize, u32) {
-    ((defined.as_u32() / arch::ENTRIES) as usize, defined.as_u32() % arch::ENTRIES)
+fn place(defined: DefinedFuncIndex) -> (PieceIndex, EntryIndex) {
+    let (piece, index) = (defined.as_u32() / arch::ENTRIES, defined.as_u32() % arch::ENTRIES);
+    (PieceIndex::from_u32(piece), EntryIndex::from_u32(index))
 }

@@ -33,6 +33,7 @@
 use crate::addr::{CodeAddr, StackAddr};
 use crate::arch::{self, Registers, ReturnAddress};
 use crate::code_memory;
+use crate::heap::HeapRef;
 use crate::interpreted::{Boundary, CallerLink, Function, frame};
 use crate::layout::{Activation, StoreCtx, WasmSp};
 use std::ops::Range;
@@ -414,7 +415,7 @@ impl Frames<'_> {
     }
 
     /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.
-    pub fn reference_at(&self, address: StackAddr) -> Option<u32> {
+    pub fn reference_at(&self, address: StackAddr) -> Option<HeapRef> {
         let inside = address.is_aligned_to(4)
             && address >= self.store.guard_end
             && address < self.store.stack_top;

@@ -27,7 +27,7 @@
 //! where the frame is resumed, written whenever other code may look at the frame or run: before calls, at
 //! loop headers, at traps. Nothing in a frame points to the embedder's stack.
 
-use crate::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, CtxOffset, SlotsPtr, StackAddr, VmCtxPtr};
 use crate::layout::{StoreCtx, WasmSp};
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_types::{DefinedFuncIndex, ValType};
@@ -180,8 +180,8 @@ pub struct Function {
     pub param_slots: u32,
     /// Slots of its results.
     pub result_slots: u32,
-    /// Where the instance has the `*mut VmMemory` of memory 0; zero if there is no memory.
-    pub memory0: u32,
+    /// Where the instance has the `*mut VmMemory` of memory 0; none if there is no memory.
+    pub memory0: CtxOffset,
     /// Counts down with calls and loops; below zero, the runtime is asked.
     pub countdown: AtomicI32,
     /// Which function of the module it is.

@@ -9,7 +9,7 @@
 #[path = "interrupt/tests.rs"]
 mod tests;
 
-use crate::addr::VmCtxPtr;
+use crate::addr::{CtxOffset, ThreadPtr, VmCtxPtr};
 use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
@@ -212,7 +212,7 @@ impl Interrupter {
         };
         contexts.iter().any(|ctx| {
             // SAFETY: as above.
-            let nested = unsafe { &*ctx.word::<AtomicU64>(instance::NESTED as usize) };
+            let nested = unsafe { &*ctx.word::<AtomicU64>(CtxOffset::of(instance::NESTED)) };
             root == Some(*ctx) || nested.load(Ordering::SeqCst) != 0
         })
     }
@@ -352,11 +352,11 @@ impl Interrupter {
         // the two fields are atomic.
         let running = unsafe {
             (*store).interrupt.fetch_or(reason, Ordering::SeqCst);
-            let mut thread = (*store).thread.load(Ordering::SeqCst);
-            if thread == 0 {
+            let mut thread = ThreadPtr::from_usize((*store).thread.load(Ordering::SeqCst));
+            if thread.is_null() {
                 // Only then can it be too early: a barrier takes its time where processors are busy.
                 system::barrier();
-                thread = (*store).thread.load(Ordering::SeqCst);
+                thread = ThreadPtr::from_usize((*store).thread.load(Ordering::SeqCst));
             }
             ThreadHandle::from_address(thread)
         };
@@ -452,7 +452,10 @@ impl Interrupter {
             return false;
         }
         // SAFETY: as in `signal`; the lock is held.
-        let running = unsafe { ThreadHandle::from_address((*store).thread.load(Ordering::SeqCst)) };
+        let running = unsafe {
+            let thread = (*store).thread.load(Ordering::SeqCst);
+            ThreadHandle::from_address(ThreadPtr::from_usize(thread))
+        };
         if let Some(thread) = running {
             ring.want();
             thread.signal(signals::interrupt_signal());

@@ -27,13 +27,17 @@
 
 mod activation;
 mod context;
+mod ids;
 mod offsets;
 mod refused_access;
 
-use crate::addr::{CodeAddr, DataAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use crate::addr::{
+    CodeAddr, CtxOffset, DataAddr, FuncIdentity, FuncPtr, OwnerPtr, SlotsPtr, StackAddr, VmCtxPtr,
+};
 pub use activation::{Activation, WasmSp};
+pub use ids::{FuncId, InstanceId, InterpretedIndex};
 pub use offsets::{func, host_func, listened, memory, noted, table};
-pub use refused_access::{Refused, refused};
+pub use refused_access::{Refused, RefusedIn, refused};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 pub use wardian_types::Counts;
@@ -81,9 +85,9 @@ pub struct StoreCtx {
     /// Start of the innermost entry's frames: where the stack stood when it was entered.
     pub entry_sp: StackAddr,
     /// Opaque pointer to the owner's data, for host functions.
-    pub owner: usize,
+    pub owner: OwnerPtr,
     /// Rust functions behind the builtins, in the order of [`Builtin`].
-    pub builtins: *const usize,
+    pub builtins: *const CodeAddr,
     /// Stack pointer at a trap caught by signal.
     pub trap_sp: StackAddr,
     /// The link register then, where the processor has one.
@@ -145,9 +149,9 @@ pub struct StoreCtx {
     /// Where objects of the guest's are allocated.
     pub heap: crate::heap::HeapWords,
     /// The rows of the engine's [`crate::heap::Displays`].
-    pub displays: usize,
+    pub displays: DataAddr,
     /// Records of the store's functions by the handles that objects hold; the first is null.
-    pub func_records: *const usize,
+    pub func_records: *const FuncPtr,
     /// How many there are.
     pub func_record_count: u64,
     /// Not zero when a checkpoint of the guest is wanted: compiled code that can be captured asks for it. All words are
@@ -200,11 +204,6 @@ pub struct VmTable {
     pub len: u64,
 }
 
-wardian_types::index_types! {
-    /// A function of a store.
-    pub struct FuncId;
-}
-
 /// What a function reference points to. It lives as long as its store.
 #[repr(C, align(8))]
 #[derive(Debug)]
@@ -227,7 +226,7 @@ pub struct VmFunc {
     pub entry: AtomicUsize,
     /// Says which function of an instance this is, for callers that do without calling it: the address of its word in
     /// the instance's table of entries. Zero of a host function, and while somebody listens to the function.
-    pub identity: usize,
+    pub identity: FuncIdentity,
 }
 
 /// An imported function, as an instance calls it.
@@ -255,13 +254,13 @@ pub struct HostFunc {
     /// zero for success.
     pub dispatch: CodeAddr,
     /// Data of that function.
-    pub data: usize,
+    pub data: OwnerPtr,
     /// As [`instance::NESTED`].
     pub nested: AtomicU64,
     /// Address of the stub that switches stacks and calls `dispatch`.
     pub stub: CodeAddr,
     /// The Rust side's definition of the function.
-    pub definition: usize,
+    pub definition: OwnerPtr,
     /// The trampoline of its signature, once somebody called it through [`crate::host_entry`].
     pub trampoline: CodeAddr,
 }
@@ -340,7 +339,7 @@ pub mod instance {
     const WORD: i32 = size_of::<usize>() as i32;
     /// `*mut StoreCtx`
     pub const STORE: i32 = 0;
-    /// Pointer to the Rust side of the instance.
+    /// Which instance of the store it is, an [`InstanceId`](super::InstanceId), as a word.
     pub const OWNER: i32 = WORD;
     /// Pointer to the code addresses of the builtins, in the order of [`super::Builtin`].
     pub const BUILTINS: i32 = 2 * WORD;
@@ -431,50 +430,50 @@ impl InstanceLayout {
     }
 
     /// Value of a global that the module defines: 16 bytes, aligned.
-    pub fn global(&self, defined: DefinedGlobalIndex) -> u32 {
-        instance::ARRAYS + 16 * defined.as_u32()
+    pub fn global(&self, defined: DefinedGlobalIndex) -> CtxOffset {
+        CtxOffset::from_u32(instance::ARRAYS + 16 * defined.as_u32())
     }
 
     /// [`VmMemory`] of a memory, in use only if the module owns it (defined, not shared).
-    pub fn memory(&self, index: MemoryIndex) -> u32 {
-        self.memories + 16 * index.as_u32()
+    pub fn memory(&self, index: MemoryIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.memories + 16 * index.as_u32())
     }
 
     /// [`VmTable`] of a table that the module defines.
-    pub fn table(&self, defined: DefinedTableIndex) -> u32 {
-        self.tables + 16 * defined.as_u32()
+    pub fn table(&self, defined: DefinedTableIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.tables + 16 * defined.as_u32())
     }
 
     /// `*mut VmMemory` of a memory, owned or not.
-    pub fn memory_ref(&self, index: MemoryIndex) -> u32 {
-        self.memory_refs + 8 * index.as_u32()
+    pub fn memory_ref(&self, index: MemoryIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.memory_refs + 8 * index.as_u32())
     }
 
     /// `*mut VmTable` of a table, owned or not.
-    pub fn table_ref(&self, index: TableIndex) -> u32 {
-        self.table_refs + 8 * index.as_u32()
+    pub fn table_ref(&self, index: TableIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.table_refs + 8 * index.as_u32())
     }
 
     /// Pointer to the value of a global, owned or not.
-    pub fn global_ref(&self, index: GlobalIndex) -> u32 {
-        self.global_refs + 8 * index.as_u32()
+    pub fn global_ref(&self, index: GlobalIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.global_refs + 8 * index.as_u32())
     }
 
     /// [`VmImport`] of an imported function.
-    pub fn import(&self, index: FuncIndex) -> u32 {
+    pub fn import(&self, index: FuncIndex) -> CtxOffset {
         debug_assert!(index.as_u32() < self.counts.imported_functions, "{index} is not imported");
-        self.imports + IMPORT * index.as_u32()
+        CtxOffset::from_u32(self.imports + IMPORT * index.as_u32())
     }
 
     /// Code address of a function that the module defines.
-    pub fn entry(&self, defined: DefinedFuncIndex) -> u32 {
-        self.entries + 8 * defined.as_u32()
+    pub fn entry(&self, defined: DefinedFuncIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.entries + 8 * defined.as_u32())
     }
 
     /// What interpreted code finds for a function that the module defines: see
     /// [`crate::interpreted::target`].
-    pub fn target(&self, defined: DefinedFuncIndex) -> u32 {
-        self.targets + 8 * defined.as_u32()
+    pub fn target(&self, defined: DefinedFuncIndex) -> CtxOffset {
+        CtxOffset::from_u32(self.targets + 8 * defined.as_u32())
     }
 
     /// Bytes in the whole instance.

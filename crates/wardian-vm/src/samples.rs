@@ -367,11 +367,18 @@ mod tests {
         use super::Followed;
         use super::chain::{Bytes, Chain};
         use std::sync::atomic::AtomicUsize;
+        use wardian_types::GuestAddr;
         let ring = SampleRing::new(8 * 14, 3);
         // At 4 the chain's address, at 8 its one record.
         let (words, len) = ([0u32, 8, 7, 9, 0], AtomicUsize::new(20));
-        let chain =
-            Chain { start: 4, steps: 1, second: 4, next: 8, mark: (0, 255), ..Chain::default() };
+        let chain = Chain {
+            start: GuestAddr::from_u64(4),
+            steps: 1,
+            second: 4,
+            next: 8,
+            mark: (0, 255),
+            ..Chain::default()
+        };
         // SAFETY: both outlive the ring.
         let bytes = unsafe { Bytes::new(words.as_ptr().cast(), &len) };
         // SAFETY: as above.

@@ -20,7 +20,7 @@
 //! Where an exception is caught, compiled code finds the callee-saved registers as they were at the call:
 //! `callee_saved.rs` says how. The stack and frame pointers follow from the frame.
 
-pub use crate::callee_saved::{CALLEE_SAVED, Saved};
+pub use crate::callee_saved::{CALLEE_SAVED, Saved, SavedIndex};
 
 use crate::addr::{CodeAddr, SlotsPtr, StackAddr};
 use crate::arch;
@@ -248,15 +248,18 @@ impl Unwinding {
         }
     }
 
-    /// What a register held at the call in which the frame at hand waits, which is compiled; it is given by its position
-    /// in [`CALLEE_SAVED`], and `saved` says which registers the function around an address saves.
+    /// What a register held at the call in which the frame at hand waits, which is compiled; `saved` says which registers the function around an address saves.
     ///
     /// # Safety
     ///
     /// As for [`Unwinding::begin`]; `saved` is right for all compiled code.
-    pub unsafe fn register(&mut self, at: usize, saved: impl FnMut(CodeAddr) -> Saved) -> usize {
+    pub unsafe fn register(
+        &mut self,
+        at: SavedIndex,
+        saved: impl FnMut(CodeAddr) -> Saved,
+    ) -> usize {
         // SAFETY: the caller's promise.
-        unsafe { self.kept(saved) }.get(at).copied().unwrap_or_default()
+        unsafe { self.kept(saved) }.get(at.index()).copied().unwrap_or_default()
     }
 
     /// What all of these held.

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_runtime::stack::backtrace::{show, unknown_lines};
-use wardian_types::{CodeOffset, ValType};
+use wardian_types::{CodeOffset, LocalIndex, ValType};
 
 /// The calls of a guest, innermost first.
 ///
@@ -28,7 +28,7 @@ pub struct Frame {
     inner: wardian_runtime::stack::backtrace::Frame,
     module: Module,
     /// Objects that it refers to, and by which local.
-    objects: Vec<(Option<u32>, AnyRef)>,
+    objects: Vec<(Option<LocalIndex>, AnyRef)>,
 }
 
 impl Error {
@@ -122,7 +122,7 @@ impl Frame {
     ///
     /// There are none if nobody asked for values ([`crate::Config::backtrace_locals`]).
     pub fn objects(&self) -> impl ExactSizeIterator<Item = (Option<u32>, &AnyRef)> {
-        self.objects.iter().map(|(local, object)| (*local, object))
+        self.objects.iter().map(|(local, object)| (local.map(LocalIndex::as_u32), object))
     }
 
     /// The types of the function's locals, parameters first; of more than a thousand the first ones.

@@ -34,7 +34,7 @@ use std::sync::Arc;
 #[doc(inline)]
 pub use wardian_runtime::checkpoint::SharedMemories;
 use wardian_runtime::checkpoint::pages::{self, Hash};
-use wardian_runtime::checkpoint::state::{At, State};
+use wardian_runtime::checkpoint::state::{At, MemoryNumber, State};
 use wardian_types::{CodeOffset, FuncIndex};
 pub use wardian_vm::memory::ImmutableFile;
 
@@ -165,7 +165,8 @@ impl Checkpoint {
     fn write_hashed(&self, to: impl Write) -> Result<Hash> {
         let (key, mappable) = (self.key.as_ref(), self.mappable);
         let mut writer = format::Writer::begin(to, key, &self.state, &self.modules, mappable)?;
-        for (memory, chunks) in (0..).zip(&self.memories) {
+        for (memory, chunks) in self.memories.iter().enumerate() {
+            let memory = MemoryNumber::from_usize(memory);
             let together = format::together(mappable);
             for part in chunks.chunk_by(|one, next| one.index / together == next.index / together) {
                 writer.chunks(memory, part)?;
@@ -252,7 +253,7 @@ impl Checkpoint {
         let root = reader.chunks(|stored, source| {
             let (index, packing, hash) = (stored.index, stored.packing, stored.hash);
             let packed = source.packed(stored)?.into();
-            memories[stored.memory].push(pages::Chunk { index, packing, hash, packed });
+            memories[stored.memory.index()].push(pages::Chunk { index, packing, hash, packed });
             Ok(())
         })?;
         let format::Reader { state, modules, mappable, .. } = reader;
@@ -296,14 +297,14 @@ impl Checkpoint {
     pub fn frames(&self) -> impl ExactSizeIterator<Item = CheckpointFrame> {
         let frames = self.state.call.as_ref().map(|call| call.frames.as_slice());
         frames.unwrap_or_default().iter().map(|frame| CheckpointFrame {
-            instance: frame.func.instance,
+            instance: frame.func.instance().as_u32(),
             module: self
                 .state
                 .instances
-                .get(frame.func.instance as usize)
-                .map_or(u32::MAX, |instance| instance.module),
-            function: frame.func.index,
-            offset: frame.offset,
+                .get(frame.func.instance().index())
+                .map_or(u32::MAX, |instance| instance.module.as_u32()),
+            function: frame.func.index_number(),
+            offset: frame.offset.as_u32(),
             called: frame.at != At::Before,
         })
     }

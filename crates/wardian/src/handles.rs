@@ -99,8 +99,10 @@ pub struct AnyRef(pub(crate) value::AnyRef);
 impl fmt::Debug for AnyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.root.word() {
-            Some(word) if word & 1 == 1 => write!(f, "AnyRef(i31 {})", word >> 1),
-            Some(word) => write!(f, "AnyRef({word:#x})"),
+            Some(word) => match word.integer() {
+                Some(integer) => write!(f, "AnyRef(i31 {integer})"),
+                None => write!(f, "AnyRef({word:?})"),
+            },
             None => f.write_str("AnyRef(gone)"),
         }
     }

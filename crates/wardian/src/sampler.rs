@@ -15,7 +15,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use wardian_runtime::stack::backtrace;
-use wardian_runtime::store::samples::SamplePlace;
+use wardian_runtime::store::samples::{self, SamplePlace};
+use wardian_types::GuestAddr;
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::samples::chain::Chain as RawChain;
@@ -200,7 +201,7 @@ impl Sampler {
         let modules = self.place.memory_modules().into_iter().enumerate();
         let memory = |(index, module)| SampledMemory {
             place: self.place.clone(),
-            index,
+            which: samples::SampledMemory::from_usize(index),
             module: Module::of(module),
         };
         modules.map(memory).collect()
@@ -242,7 +243,7 @@ impl Chain {
     /// record.
     pub fn new(start: u32, path: &[u32], words: [u32; 2], next: u32) -> Option<Chain> {
         let mut chain = RawChain {
-            start,
+            start: GuestAddr::from_u64(start.into()),
             steps: path.len(),
             first: words[0],
             second: words[1],
@@ -296,7 +297,7 @@ impl Chain {
 #[derive(Clone)]
 pub struct SampledMemory {
     place: SamplePlace,
-    index: usize,
+    which: samples::SampledMemory,
     module: Module,
 }
 
@@ -308,7 +309,7 @@ impl SampledMemory {
 
     /// Its size in bytes; zero once the store has gone.
     pub fn len(&self) -> usize {
-        self.place.memory_len(self.index)
+        self.place.memory_len(self.which)
     }
 
     /// Whether there is nothing in it, or the store has gone.
@@ -319,13 +320,13 @@ impl SampledMemory {
     /// Copies bytes as they are at this moment: the guest may be changing them. Returns whether all are there and the
     /// store still is; if not, `into` may have some of them.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.place.copy(self.index, offset, into)
+        self.place.copy(self.which, GuestAddr::from_u64(offset as u64), into)
     }
 
     /// Has each further sample show what a chain in this memory leads to: see [`Sample::links`]. A sampler follows one
     /// chain, the first. Returns whether this is it.
     pub fn follow(&self, chain: Chain) -> bool {
-        self.place.follow(self.index, chain.0)
+        self.place.follow(self.which, chain.0)
     }
 
     /// Has each further sample show addresses on a stack that the guest keeps in this memory, as Go does: words of 64 bits
@@ -333,7 +334,7 @@ impl SampledMemory {
     /// pointer; each further one where a word is, and the word, whose lowest bit is the mark. At most 64. Like a chain, it
     /// is followed if it is the first. Returns whether it is.
     pub fn scan_stack(&self, words: Range<u32>) -> bool {
-        self.place.scan(self.index, words)
+        self.place.scan(self.which, words)
     }
 }
 

@@ -5,6 +5,7 @@ mod retained;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use wardian_module::{ConstOp, Module, SegmentMode};
+use wardian_types::CodeOffset;
 
 /// A part of the file.
 pub(super) struct Part {
@@ -73,7 +74,7 @@ fn files(module: &Module) -> Vec<Part> {
     let mut files: HashMap<String, usize> = HashMap::new();
     let mut known = 0;
     for body in &info.bodies {
-        let offset = |at: usize| (at - info.code_section) as u32;
+        let offset = |at: usize| CodeOffset::from_usize(at - info.code_section);
         module.source_files(offset(body.start)..offset(body.end), &mut |file, bytes| {
             known += bytes as usize;
             match files.get_mut(file) {

@@ -4,10 +4,10 @@ use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U16, U32};
 use std::sync::atomic::Ordering;
-use wardian_types::TrapCode;
+use wardian_types::{GuestAddr, TrapCode};
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::{exit, header};
-use wardian_vm::layout::{Builtin, Refused, VmMemory, refused};
+use wardian_vm::layout::{Builtin, Refused, RefusedIn, VmMemory, refused};
 
 pub(super) type Fn1 = unsafe extern "C" fn(VmCtxPtr, u64) -> u64;
 pub(super) type Fn2 = unsafe extern "C" fn(VmCtxPtr, u64, u64) -> u64;
@@ -27,7 +27,7 @@ impl State {
             let store = self.store();
             *self.fp.offset(header::IP) = self.ip as u64;
             (*store).interp_sp = StackAddr::of(self.far(top));
-            f(*(*store).builtins.add(usize::from(which)).cast())
+            f((*(*store).builtins.add(usize::from(which))).to_function())
         }
     }
 
@@ -62,7 +62,8 @@ impl State {
     unsafe fn refuse_range(&self, start: u64, size: u64) -> u64 {
         // SAFETY: the store of the instance.
         unsafe {
-            let ctx = self.vmctx.as_usize() | refused::RANGE;
+            let (ctx, start) =
+                (RefusedIn::new(self.vmctx, refused::RANGE), GuestAddr::from_u64(start));
             (*self.store()).refused = Refused { ctx, start, size, memory: 0 };
             self.trap(TrapCode::MemoryOutOfBounds)
         }
@@ -75,7 +76,7 @@ impl State {
     pub(super) unsafe fn pages(&self, memory: U32, U16(shift): U16) -> u64 {
         // SAFETY: the instance points to the bounds there.
         unsafe {
-            let memory: *const VmMemory = *self.instance(memory.0);
+            let memory: *const VmMemory = *self.instance(memory.in_instance());
             ((*memory).len.load(Ordering::SeqCst) as u64) >> (shift & 63)
         }
     }

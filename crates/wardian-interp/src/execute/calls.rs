@@ -15,7 +15,7 @@ use crate::op;
 use crate::operand::{Far, U32};
 use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::{TrapCode, TypeNumber};
-use wardian_vm::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, CtxOffset, FuncIdentity, SlotsPtr, StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::{CallerLink, Function, PendingCall, Service, exit, header, target};
 use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
 
@@ -159,7 +159,7 @@ impl State {
             let store = self.store();
             (*store).interp_fp = StackAddr::of(self.fp);
             (*store).interp_sp = StackAddr::of(slots).above((callee.word & !target::KIND) as usize);
-            let host = callee.ctx.word::<HostFunc>(0);
+            let host = callee.ctx.as_ptr::<HostFunc>();
             let dispatch: Dispatch = std::mem::transmute((*host).dispatch.to_function());
             if dispatch(host, slots) != 0 || self.interrupted() {
                 return exit::ENDED;
@@ -173,7 +173,7 @@ impl State {
     pub(super) unsafe fn own(&self, at: U32, U32(defined): U32) -> Callee {
         // SAFETY: a target word of the instance.
         unsafe {
-            let word = match word(self.instance(at.0)) {
+            let word = match word(self.instance(at.in_instance())) {
                 0 => self.resolve(Service::Resolve, u64::from(defined)),
                 word => word,
             };
@@ -192,7 +192,7 @@ impl State {
     pub(super) unsafe fn import(&self, at: U32, U32(index): U32) -> Callee {
         // SAFETY: an import of the instance; what the service does may change it.
         unsafe {
-            let import: *mut VmImport = self.instance(at.0);
+            let import: *mut VmImport = self.instance(at.in_instance());
             let word = match word(&raw mut (*import).target) {
                 0 => self.resolve(Service::ResolveImport, u64::from(index)),
                 word => word,
@@ -240,7 +240,7 @@ impl State {
     ) -> Result<*mut VmFunc, TrapCode> {
         // SAFETY: a table of the instance and a type of its module.
         unsafe {
-            let table: *const VmTable = *self.instance(table.0);
+            let table: *const VmTable = *self.instance(table.in_instance());
             let index = *self.far(index);
             if index >= (*table).len {
                 return Err(TrapCode::UndefinedElement);
@@ -249,8 +249,8 @@ impl State {
             if func.is_null() {
                 return Err(TrapCode::IndirectCallToNull);
             }
-            let signatures: *const u32 = *self.instance(instance::SIGNATURES as u32);
-            if (*func).sig != TypeNumber::from_u32(*signatures.add(ty.0 as usize)) {
+            let signatures: *const TypeNumber = *self.instance(CtxOffset::of(instance::SIGNATURES));
+            if (*func).sig != *signatures.add(ty.0 as usize) {
                 return Err(TrapCode::BadSignature);
             }
             Ok(func)
@@ -259,14 +259,14 @@ impl State {
 
     /// Notes that a call through a table calls a function of the own instance.
     #[inline(always)]
-    unsafe fn note_target(&self, site: U32, identity: usize) {
-        if identity == 0 {
+    unsafe fn note_target(&self, site: U32, identity: FuncIdentity) {
+        if identity.is_null() {
             return;
         }
         // SAFETY: the frame's function has words for each of its calls that note.
         unsafe {
             let caller = *self.fp.offset(header::FUNCTION) as *const Function;
-            let entry = identity.wrapping_sub(self.vmctx.as_usize()) as u32;
+            let entry = identity.entry_in(self.vmctx);
             let words = (*caller).targets.add(site.0 as usize * call_targets::WORDS);
             call_targets::note(&*words.cast(), entry);
         }
@@ -285,7 +285,7 @@ impl State {
         unsafe {
             match self.element(index, table, ty) {
                 Err(TrapCode::BadSignature) => {
-                    let table: *const VmTable = *self.instance(table.0);
+                    let table: *const VmTable = *self.instance(table.in_instance());
                     let func = *(*table).base.add(*self.far(index) as usize);
                     let fits = self.ask_whether(func, top, ty);
                     if fits { Ok(func as *mut VmFunc) } else { Err(TrapCode::BadSignature) }
@@ -319,7 +319,7 @@ pub(super) fn pending(callee: Callee, slots: *mut u64, args: u32, tail: u64) -> 
 
 handlers! {
     fn call(s, op::call { target, end, .. }) {
-        let Some(function) = interpreted(word(s.instance(target.0))) else {
+        let Some(function) = interpreted(word(s.instance(target.in_instance()))) else {
             return s.instead(call_other);
         };
         let fp = s.far(end);

@@ -8,8 +8,8 @@ use crate::cast;
 use crate::op;
 use crate::operand::{Far, S, U16, U32};
 use wardian_types::{TrapCode, TypeNumber};
-use wardian_vm::addr::{StackAddr, VmCtxPtr};
-use wardian_vm::heap::{Displays, shape};
+use wardian_vm::addr::{CtxOffset, StackAddr, VmCtxPtr};
+use wardian_vm::heap::{Displays, HeapRef, shape};
 use wardian_vm::interpreted::header;
 use wardian_vm::layout::{Builtin, StoreCtx, VmFunc, instance};
 
@@ -30,7 +30,7 @@ impl State {
             return false;
         }
         // SAFETY: what these tests are given is an object, if it is neither null nor an integer.
-        let kind = unsafe { *self.any_object(word as u32).cast::<u32>().add(1) };
+        let kind = unsafe { *self.any_object(HeapRef::in_low_half(word)).cast::<u32>().add(1) };
         match what >> 1 {
             cast::EQ => kind != shape::EXTERN_BOX,
             cast::STRUCT => kind == shape::STRUCT,
@@ -40,36 +40,38 @@ impl State {
 
     /// Whether a reference is of a type without subtypes.
     #[inline(always)]
-    unsafe fn is_of_final(&self, word: u32, ty: U32, U16(what): U16) -> bool {
-        if word == 0 {
+    unsafe fn is_of_final(&self, word: HeapRef, ty: U32, U16(what): U16) -> bool {
+        if word.is_null() {
             return what & cast::NULLABLE != 0;
         }
         // SAFETY: an object, if it is neither null nor an integer.
-        unsafe { word & 1 == 0 && *self.object(word).cast::<u32>() == self.type_number(ty) }
+        unsafe {
+            !word.is_integer() && *self.object(word).cast::<TypeNumber>() == self.type_number(ty)
+        }
     }
 
     /// Whether a reference is of a type or a subtype. The type is one of those that rows of the table have.
     #[inline(always)]
-    unsafe fn is_of_open(&self, word: u32, ty: U32, depth: U16, U16(what): U16) -> bool {
-        if word == 0 {
+    unsafe fn is_of_open(&self, word: HeapRef, ty: U32, depth: U16, U16(what): U16) -> bool {
+        if word.is_null() {
             return what & cast::NULLABLE != 0;
         }
-        if word & 1 != 0 {
+        if word.is_integer() {
             return false;
         }
         // SAFETY: an object; the table has a row for each number below the bound.
         unsafe {
-            let (found, wanted) = (*self.object(word).cast::<u32>(), self.type_number(ty));
+            let (found, wanted) = (*self.object(word).cast::<TypeNumber>(), self.type_number(ty));
             if found == wanted {
                 return true;
             }
             // No object has another number. This keeps a heap that is corrupt from being read elsewhere.
-            if found >= Displays::TYPES {
+            if found.as_u32() >= Displays::TYPES {
                 return false;
             }
-            let row = (*self.store()).displays + ((found as usize) << Displays::ROW_LOG2);
-            *(row as *const u32).add(usize::from(depth.0) % Displays::DEPTH)
-                == wanted.wrapping_add(1)
+            let row = (*self.store()).displays.add(found.index() << Displays::ROW_LOG2);
+            *row.as_ptr::<u32>().add(usize::from(depth.0) % Displays::DEPTH)
+                == wanted.as_u32().wrapping_add(1)
         }
     }
 
@@ -82,9 +84,7 @@ impl State {
         let is_func = what >> 1 == cast::FUNC;
         // SAFETY: a reference to a function, where the type is one of functions.
         unsafe {
-            if is_func
-                && (*(word as *const VmFunc)).sig == TypeNumber::from_u32(self.type_number(ty))
-            {
+            if is_func && (*(word as *const VmFunc)).sig == self.type_number(ty) {
                 return true;
             }
             // An integer is of no such type.
@@ -108,7 +108,7 @@ impl State {
 
     /// The reference in a slot.
     #[inline(always)]
-    unsafe fn word(&self, slot: S) -> u32 {
+    unsafe fn word(&self, slot: S) -> HeapRef {
         // SAFETY: a slot of the frame.
         unsafe { self.get(slot) }
     }
@@ -133,10 +133,10 @@ unsafe fn whether(
 ) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
+        let store = *vmctx.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE));
         *fp.offset(header::IP) = ip as u64;
         (*store).interp_sp = StackAddr::of(top);
-        let address: *const () = *(*store).builtins.add(Builtin::RefTest as usize).cast();
+        let address: *const () = (*(*store).builtins.add(Builtin::RefTest as usize)).to_function();
         let builtin: Fn2 = std::mem::transmute(address);
         let is = builtin(vmctx, word, ty.into());
         (*store).interp_sp = StackAddr::NULL;
@@ -201,7 +201,7 @@ macro_rules! tests {
 
         fn $on($s, $i) {
             let $word = $s.word($i.a);
-            $s.acc = u64::from($word);
+            $s.acc = $word.as_word();
             if $is {
                 let again = $s.again::<op::$on>();
                 $s.put(again.d, $s.acc);
@@ -213,7 +213,7 @@ macro_rules! tests {
 
         fn $on_not($s, $i) {
             let $word = $s.word($i.a);
-            $s.acc = u64::from($word);
+            $s.acc = $word.as_word();
             if $is {
                 $s.put($s.again::<op::$on_not>().d, $s.acc);
                 return $s.go();

@@ -7,7 +7,7 @@ use super::memory::kept;
 use super::state::{State, Target, Word, handlers};
 use crate::operand::{D, U32};
 use wardian_types::TrapCode;
-use wardian_vm::heap::shape;
+use wardian_vm::heap::{FuncHandle, HeapRef, shape};
 
 /// Lets the compiler compute an address once and before the access, so that it takes up one register.
 #[inline(always)]
@@ -21,8 +21,8 @@ type At<T> = Result<*mut T, TrapCode>;
 impl State {
     /// The address of a field.
     #[inline(always)]
-    unsafe fn field_at<T>(&self, object: u32, offset: U32) -> At<T> {
-        if object == 0 {
+    unsafe fn field_at<T>(&self, object: HeapRef, offset: U32) -> At<T> {
+        if object.is_null() {
             return Err(TrapCode::NullStructReference);
         }
         // SAFETY: see `objects`.
@@ -31,8 +31,8 @@ impl State {
 
     /// The address of an element.
     #[inline(always)]
-    unsafe fn element_at<T>(&self, array: u32, index: u32) -> At<T> {
-        if array == 0 {
+    unsafe fn element_at<T>(&self, array: HeapRef, index: u32) -> At<T> {
+        if array.is_null() {
             return Err(TrapCode::NullArrayReference);
         }
         // SAFETY: see `objects`.
@@ -41,7 +41,7 @@ impl State {
             if index >= *array.cast::<u32>().add(1) {
                 return Err(TrapCode::ArrayOutOfBounds);
             }
-            let elements = array.add(shape::first_element(size_of::<T>() as u32) as usize);
+            let elements = array.add(shape::first_element(size_of::<T>() as u32).as_u32() as usize);
             Ok(elements.cast::<T>().add(index as usize))
         }
     }
@@ -126,7 +126,7 @@ macro_rules! gets {
         }
 
         fn $field_acc(s, i) {
-            s.read(s.field_at(s.acc as u32, i.offset), i.d, |$s, $value: $ty| $result)
+            s.read(s.field_at(HeapRef::in_low_half(s.acc), i.offset), i.d, |$s, $value: $ty| $result)
         }
 
         fn $element(s, i) {
@@ -134,7 +134,7 @@ macro_rules! gets {
         }
 
         fn $element_acc(s, i) {
-            s.read(s.element_at(s.acc as u32, s.get(i.index)), i.d, |$s, $value: $ty| $result)
+            s.read(s.element_at(HeapRef::in_low_half(s.acc), s.get(i.index)), i.d, |$s, $value: $ty| $result)
         }
 
         fn $element_accb(s, i) {
@@ -166,7 +166,7 @@ gets! {
     field_get_f64 field_get_f64_acc element_get_f64 element_get_f64_acc element_get_f64_accb
         element_get_f64_plus |_s, value: f64| value;
     field_get_func field_get_func_acc element_get_func element_get_func_acc element_get_func_accb
-        element_get_func_plus |s, value: u32| s.func_of_handle(value);
+        element_get_func_plus |s, value: FuncHandle| s.func_of_handle(value);
 }
 
 macro_rules! sets {
@@ -186,12 +186,12 @@ macro_rules! sets {
         }
 
         fn $field_init(s, i) {
-            let object: u32 = s.get(i.object);
+            let object: HeapRef = s.get(i.object);
             s.write_and_set(s.field_at(object, i.offset), s.get::<u64>(i.value) as $ty, i.d, object)
         }
 
         fn $field_init_imm(s, i) {
-            let object: u32 = s.get(i.object);
+            let object: HeapRef = s.get(i.object);
             s.write_and_set(s.field_at(object, i.offset), i.value.0 as $ty, i.d, object)
         }
 

@@ -9,9 +9,9 @@ use crate::op;
 use crate::operand::{S, U16, U32};
 use std::sync::atomic::Ordering;
 use wardian_types::{GuestAddr, TrapCode};
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{CtxOffset, VmCtxPtr};
 use wardian_vm::interpreted::{Function, header};
-use wardian_vm::layout::{StoreCtx, VmMemory, instance, refused};
+use wardian_vm::layout::{RefusedIn, StoreCtx, VmMemory, instance, refused};
 
 /// The address so far behind a number. It wraps only if a slot holds what no translation puts there.
 #[inline(always)]
@@ -80,7 +80,7 @@ impl State {
     pub(super) unsafe fn beyond(self, address: GuestAddr) -> u64 {
         // SAFETY: the store of the instance, and the same state.
         unsafe {
-            (*self.store()).refused.start = address.as_u64();
+            (*self.store()).refused.start = address;
             self.instead(beyond)
         }
     }
@@ -91,8 +91,8 @@ impl State {
         // SAFETY: the store of the instance, and the same state.
         unsafe {
             let refused = &mut (*self.store()).refused;
-            refused.start = address.as_u64();
-            refused.ctx = self.vmctx.as_usize() | refused::ADDRESS;
+            refused.start = address;
+            refused.ctx = RefusedIn::new(self.vmctx, refused::ADDRESS);
             self.trap(code)
         }
     }
@@ -150,15 +150,15 @@ unsafe extern "C" fn beyond(
             #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
             place,
         };
-        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
+        let store = *vmctx.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE));
         let frame = (*store).interp_fp.as_ptr::<u64>();
         let function = *frame.offset(header::FUNCTION) as *const Function;
-        let offset = (*function).memory0;
-        (*store).refused.ctx = vmctx.as_usize() | refused::ADDRESS;
-        if offset == 0 {
+        let memory0 = (*function).memory0;
+        (*store).refused.ctx = RefusedIn::new(vmctx, refused::ADDRESS);
+        if memory0.is_none() {
             return s.trap(TrapCode::MemoryOutOfBounds);
         }
-        let memory: *const VmMemory = *s.instance(offset);
+        let memory: *const VmMemory = *s.instance(memory0);
         let now = (*memory).len.load(Ordering::SeqCst);
         if (*memory).base == base && now > len {
             return State { len: now, ..s }.go();
@@ -277,7 +277,7 @@ handlers! {
     }
 
     fn select_memory(s, i) {
-        s.with_memory(i.memory.0).go()
+        s.with_memory(i.memory.in_instance()).go()
     }
 
     fn address64(s, i) {

@@ -77,62 +77,62 @@ handlers! {
     }
 
     fn global_get32(s, i) {
-        s.set(i.d, *s.instance::<u32>(i.at.0));
+        s.set(i.d, *s.instance::<u32>(i.at.in_instance()));
         s.go()
     }
 
     fn global_get64(s, i) {
-        s.set(i.d, *s.instance::<u64>(i.at.0));
+        s.set(i.d, *s.instance::<u64>(i.at.in_instance()));
         s.go()
     }
 
     fn global_get128(s, i) {
-        s.set_wide(i.d, s.instance::<u128>(i.at.0).read_unaligned());
+        s.set_wide(i.d, s.instance::<u128>(i.at.in_instance()).read_unaligned());
         s.go()
     }
 
     fn imported_get32(s, i) {
-        let global: *const u32 = *s.instance(i.at.0);
+        let global: *const u32 = *s.instance(i.at.in_instance());
         s.set(i.d, *global);
         s.go()
     }
 
     fn imported_get64(s, i) {
-        let global: *const u64 = *s.instance(i.at.0);
+        let global: *const u64 = *s.instance(i.at.in_instance());
         s.set(i.d, *global);
         s.go()
     }
 
     fn imported_get128(s, i) {
-        let global: *const u128 = *s.instance(i.at.0);
+        let global: *const u128 = *s.instance(i.at.in_instance());
         s.set_wide(i.d, global.read_unaligned());
         s.go()
     }
 
     fn global_set32(s, i) {
-        *s.instance(i.at.0) = s.get::<u32>(i.value);
+        *s.instance(i.at.in_instance()) = s.get::<u32>(i.value);
         s.go()
     }
 
     fn global_set32_acc(s, i) {
-        *s.instance(i.at.0) = s.acc as u32;
+        *s.instance(i.at.in_instance()) = s.acc as u32;
         s.go()
     }
 
     fn global_set64_acc(s, i) {
-        *s.instance(i.at.0) = s.acc;
+        *s.instance(i.at.in_instance()) = s.acc;
         s.go()
     }
 
     fn global_set32_sum(s, i) {
         let sum = s.get::<u32>(i.a).wrapping_add(i.by.0 as u32);
-        *s.instance(i.at.0) = sum;
+        *s.instance(i.at.in_instance()) = sum;
         s.set(i.d, sum);
         s.go()
     }
 
     fn global_add32(s, i) {
-        let global = s.instance::<u32>(i.at.0);
+        let global = s.instance::<u32>(i.at.in_instance());
         let sum = (*global).wrapping_add(i.by.0 as u32);
         *global = sum;
         s.set(i.d, sum);
@@ -140,35 +140,35 @@ handlers! {
     }
 
     fn global_set64(s, i) {
-        *s.instance(i.at.0) = s.get::<u64>(i.value);
+        *s.instance(i.at.in_instance()) = s.get::<u64>(i.value);
         s.go()
     }
 
     fn global_set128(s, i) {
-        s.instance::<u128>(i.at.0).write_unaligned(s.get_wide(i.value));
+        s.instance::<u128>(i.at.in_instance()).write_unaligned(s.get_wide(i.value));
         s.go()
     }
 
     fn imported_set32(s, i) {
-        let global: *mut u32 = *s.instance(i.at.0);
+        let global: *mut u32 = *s.instance(i.at.in_instance());
         *global = s.get(i.value);
         s.go()
     }
 
     fn imported_set64(s, i) {
-        let global: *mut u64 = *s.instance(i.at.0);
+        let global: *mut u64 = *s.instance(i.at.in_instance());
         *global = s.get(i.value);
         s.go()
     }
 
     fn imported_set128(s, i) {
-        let global: *mut u128 = *s.instance(i.at.0);
+        let global: *mut u128 = *s.instance(i.at.in_instance());
         global.write_unaligned(s.get_wide(i.value));
         s.go()
     }
 
     fn table_get(s, i) {
-        let table: *const VmTable = *s.instance(i.table.0);
+        let table: *const VmTable = *s.instance(i.table.in_instance());
         let index: u64 = s.get(i.index);
         if index >= (*table).len {
             return s.trap(TrapCode::TableOutOfBounds);
@@ -178,7 +178,7 @@ handlers! {
     }
 
     fn table_set(s, i) {
-        let table: *const VmTable = *s.instance(i.table.0);
+        let table: *const VmTable = *s.instance(i.table.in_instance());
         let index: u64 = s.get(i.index);
         if index >= (*table).len {
             return s.trap(TrapCode::TableOutOfBounds);
@@ -188,7 +188,7 @@ handlers! {
     }
 
     fn table_size(s, op::table_size { d, table, narrow: U16(narrow) }) {
-        let table: *const VmTable = *s.instance(table.0);
+        let table: *const VmTable = *s.instance(table.in_instance());
         let len = (*table).len;
         s.set(d, if narrow != 0 { u64::from(len as u32) } else { len });
         s.go()

@@ -15,8 +15,9 @@ use super::builtins::{Fn1, Fn2};
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{U16, U32};
-use wardian_types::TrapCode;
-use wardian_vm::heap::{HeapWords, offset, shape};
+use wardian_types::{TrapCode, TypeNumber};
+use wardian_vm::addr::CtxOffset;
+use wardian_vm::heap::{FuncHandle, HeapRef, HeapWords, shape};
 use wardian_vm::layout::{Builtin, VmFunc, instance};
 
 impl State {
@@ -28,51 +29,51 @@ impl State {
 
     /// An object, in an instance whose module has types of objects: so there is a heap.
     #[inline(always)]
-    pub(super) unsafe fn object(&self, reference: u32) -> *mut u8 {
+    pub(super) unsafe fn object(&self, reference: HeapRef) -> *mut u8 {
         // SAFETY: see above.
         unsafe {
-            let heap: *mut u8 = *self.instance(instance::HEAP as u32);
-            heap.add(offset(reference))
+            let heap: *mut u8 = *self.instance(CtxOffset::of(instance::HEAP));
+            heap.add(reference.bytes_from_base())
         }
     }
 
     /// An object, in any instance: one of the host's may be given to a module without such types.
     #[inline(always)]
-    pub(super) unsafe fn any_object(&self, reference: u32) -> *mut u8 {
+    pub(super) unsafe fn any_object(&self, reference: HeapRef) -> *mut u8 {
         // SAFETY: see above.
-        unsafe { (*self.heap()).base.add(offset(reference)) }
+        unsafe { (*self.heap()).base.add(reference.bytes_from_base()) }
     }
 
     /// The engine's number for a type of the module.
     #[inline(always)]
-    pub(super) unsafe fn type_number(&self, ty: U32) -> u32 {
+    pub(super) unsafe fn type_number(&self, ty: U32) -> TypeNumber {
         // SAFETY: the instance has a number for each type of its module.
         unsafe {
-            let numbers: *const u32 = *self.instance(instance::SIGNATURES as u32);
+            let numbers: *const TypeNumber = *self.instance(CtxOffset::of(instance::SIGNATURES));
             *numbers.add(ty.0 as usize)
         }
     }
 
     /// The function for a handle in an object: the address of its record.
     #[inline(always)]
-    pub(super) unsafe fn func_of_handle(&self, handle: u32) -> u64 {
+    pub(super) unsafe fn func_of_handle(&self, handle: FuncHandle) -> u64 {
         // SAFETY: the store has so many records; the first stands for null.
         unsafe {
             let store = self.store();
-            if u64::from(handle) >= (*store).func_record_count {
+            if handle.record() as u64 >= (*store).func_record_count {
                 return 0;
             }
-            *(*store).func_records.add(handle as usize) as u64
+            (*(*store).func_records.add(handle.record())).as_word()
         }
     }
 
     /// The handle by which objects hold a function.
     #[inline(always)]
-    pub(super) unsafe fn handle_of_func(&self, func: u64) -> u32 {
+    pub(super) unsafe fn handle_of_func(&self, func: u64) -> FuncHandle {
         match func as *const VmFunc {
-            func if func.is_null() => 0,
+            func if func.is_null() => FuncHandle::NULL,
             // SAFETY: a reference to a function.
-            func => unsafe { (*func).index.as_u32() + 1 },
+            func => FuncHandle::of(unsafe { (*func).index }),
         }
     }
 
@@ -84,8 +85,8 @@ impl State {
             let heap = self.heap();
             let at = (*heap).next;
             (*heap).next = end;
-            let header: *mut u32 = self.object(at as u32).cast();
-            *header = self.type_number(ty);
+            let header: *mut u32 = self.object(HeapRef::in_low_half(at)).cast();
+            *header = self.type_number(ty).as_u32();
             *header.add(1) = length;
             at
         }
@@ -132,8 +133,8 @@ handlers! {
     }
 
     fn array_len(s, i) {
-        let array: u32 = s.get(i.a);
-        if array == 0 {
+        let array: HeapRef = s.get(i.a);
+        if array.is_null() {
             return s.trap(TrapCode::NullArrayReference);
         }
         s.set(i.d, *s.any_object(array).cast::<u32>().add(1));
@@ -142,8 +143,9 @@ handlers! {
 
     /// Traps unless the array has these elements.
     fn array_range(s, i) {
-        let (array, index, len): (u32, u32, u32) = (s.get(i.array), s.get(i.index), s.get(i.len));
-        if array == 0 {
+        let (index, len): (u32, u32) = (s.get(i.index), s.get(i.len));
+        let array: HeapRef = s.get(i.array);
+        if array.is_null() {
             return s.trap(TrapCode::NullArrayReference);
         }
         let length = *s.any_object(array).cast::<u32>().add(1);

@@ -2,7 +2,8 @@
 
 use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
 use wardian_types::TrapCode;
-use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::addr::{CtxOffset, StackAddr, VmCtxPtr};
+use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
 
@@ -123,6 +124,7 @@ words! {
     i32: w => w as i32, v => u64::from(v as u32);
     f32: w => f32::from_bits(w as u32), v => u64::from(v.to_bits());
     f64: w => f64::from_bits(w), v => v.to_bits();
+    HeapRef: w => HeapRef::in_low_half(w), v => v.as_word();
     bool: w => w as u32 != 0, v => u64::from(v);
 }
 
@@ -317,13 +319,13 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn store(&self) -> *mut StoreCtx {
         // SAFETY: an instance begins with its store.
-        unsafe { *self.vmctx.word::<*mut StoreCtx>(instance::STORE as usize) }
+        unsafe { *self.vmctx.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE)) }
     }
 
     /// A word of the instance.
     #[inline(always)]
-    pub(super) unsafe fn instance<T: Copy>(&self, offset: u32) -> *mut T {
-        self.vmctx.word(offset as usize)
+    pub(super) unsafe fn instance<T: Copy>(&self, at: CtxOffset) -> *mut T {
+        self.vmctx.word(at)
     }
 
     /// Goes on after the embedder's functions or the runtime's have run.
@@ -343,7 +345,7 @@ impl State {
         unsafe {
             let function = *self.fp.offset(header::FUNCTION) as *const Function;
             match (*function).memory0 {
-                0 => {
+                CtxOffset::NONE => {
                     self.base = std::ptr::dangling_mut();
                     self.len = 0;
                     self
@@ -355,10 +357,10 @@ impl State {
 
     /// Takes the bounds of the memory to which the instance points at this offset.
     #[inline(always)]
-    pub(super) unsafe fn with_memory(mut self, offset: u32) -> State {
+    pub(super) unsafe fn with_memory(mut self, at: CtxOffset) -> State {
         // SAFETY: the instance points to the bounds there.
         unsafe {
-            let memory: *const VmMemory = *self.instance(offset);
+            let memory: *const VmMemory = *self.instance(at);
             self.base = (*memory).base;
             self.len = (*memory).len.load(std::sync::atomic::Ordering::Relaxed);
         }
@@ -376,14 +378,14 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn builtin(&self, builtin: Builtin) -> *const () {
         // SAFETY: the store has as many, which are addresses of functions.
-        unsafe { *(*self.store()).builtins.add(builtin as usize).cast() }
+        unsafe { (*(*self.store()).builtins.add(builtin as usize)).to_function() }
     }
 
     /// The address of a service.
     #[inline(always)]
     pub(super) unsafe fn service(&self, service: Service) -> *const () {
         // SAFETY: the store has as many, which are addresses of functions.
-        unsafe { *(*self.store()).builtins.add(service as usize).cast() }
+        unsafe { (*(*self.store()).builtins.add(service as usize)).to_function() }
     }
 }
 
@@ -405,7 +407,7 @@ unsafe extern "C" fn trap(
 ) -> u64 {
     // SAFETY: the state of a frame, see `Handler`.
     unsafe {
-        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
+        let store = *vmctx.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE));
         let fp = (*store).interp_fp.as_ptr::<u64>();
         *fp.offset(header::IP) = at as u64;
         (*store).trap_code = code as u64;

@@ -52,7 +52,7 @@ impl State {
 handlers! {
     fn return_call(s, op::return_call { target, own, first, args, .. }) {
         let previous = s.previous();
-        let Some(function) = interpreted(word(s.instance(target.0))) else {
+        let Some(function) = interpreted(word(s.instance(target.in_instance()))) else {
             return s.instead(return_call_other);
         };
         let to = s.fp.sub(own.0 as usize);

@@ -7,6 +7,7 @@
 use super::Body;
 use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::Register;
+use crate::translation::CodeUnit;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
 /// where there is a variant for b; for the operand that is named; branches whose operands may be exchanged;
@@ -24,7 +25,7 @@ macro_rules! variants {
             #[inline]
             pub(super) fn accumulate<I: Instruction>(
                 &mut self,
-                start: usize,
+                start: CodeUnit,
                 slot: i32,
                 register: Register,
             ) {
@@ -36,7 +37,7 @@ macro_rules! variants {
                     $(Opcode::$c_name if register == Register::$c_register => {
                         let op::$c_name { a, b, .. } = self.read(start);
                         if b.0 == slot {
-                            self.b.code.swap(start + HEAD + 1, start + HEAD + 2);
+                            self.b.code.swap(start.index() + HEAD + 1, start.index() + HEAD + 2);
                         }
                         (a.0 == slot || b.0 == slot).then_some(Opcode::$c_a)
                     })*
@@ -55,7 +56,7 @@ macro_rules! variants {
                     $(Opcode::$e_name if register == Register::$e_register => {
                         let op::$e_name { a, b, .. } = self.read(start);
                         if b.0 == slot {
-                            self.b.code.swap(start + HEAD, start + HEAD + 1);
+                            self.b.code.swap(start.index() + HEAD, start.index() + HEAD + 1);
                         }
                         (a.0 == slot || b.0 == slot).then_some(Opcode::$e_a)
                     })*
@@ -73,7 +74,7 @@ macro_rules! variants {
                             Some(Opcode::$p_a)
                         } else {
                             if c.0 == slot {
-                                self.b.code.swap(start + HEAD + 2, start + HEAD + 3);
+                                self.b.code.swap(start.index() + HEAD + 2, start.index() + HEAD + 3);
                             }
                             (b.0 == slot || c.0 == slot).then_some(Opcode::$p_b)
                         }
@@ -417,7 +418,7 @@ impl Body<'_> {
     #[inline]
     pub(super) fn accept(&mut self) {
         if let Some((start, variant)) = self.variant.take() {
-            self.b.code[start] = variant as u16;
+            self.b.code[start.index()] = variant as u16;
         }
     }
 }

@@ -27,7 +27,7 @@ impl Body<'_> {
                     d,
                     pages,
                     index: U32(mem.as_u32()),
-                    memory: U32(self.env.layout.memory_ref(mem)),
+                    memory: U32(self.env.layout.memory_ref(mem).as_u32()),
                     shift: U16(u16::from(ty.page_size_log2)),
                     narrow: U16(u16::from(!ty.memory64)),
                 });

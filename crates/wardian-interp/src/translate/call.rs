@@ -86,11 +86,11 @@ impl<'a> Body<'a> {
         let (end, args) = self.args(ty, None)?;
         match self.env.info.defined_function(function) {
             Some(defined) => {
-                let target = U32(self.env.layout.target(defined));
+                let target = U32(self.env.layout.target(defined).as_u32());
                 self.append(op::call { target, end, defined: U32(defined.as_u32()), args });
             }
             None => {
-                let import = U32(self.env.layout.import(function));
+                let import = U32(self.env.layout.import(function).as_u32());
                 self.append(op::call_import { import, end, index: U32(function.as_u32()), args });
             }
         }
@@ -104,7 +104,7 @@ impl<'a> Body<'a> {
         let own = U32(self.params as u32);
         match self.env.info.defined_function(function) {
             Some(defined) => {
-                let target = U32(self.env.layout.target(defined));
+                let target = U32(self.env.layout.target(defined).as_u32());
                 self.append(op::return_call {
                     target,
                     defined: U32(defined.as_u32()),
@@ -115,7 +115,7 @@ impl<'a> Body<'a> {
             }
             None => {
                 let (import, index) =
-                    (U32(self.env.layout.import(function)), U32(function.as_u32()));
+                    (U32(self.env.layout.import(function).as_u32()), U32(function.as_u32()));
                 self.append(op::return_call_import { import, index, own, first, args });
             }
         }

@@ -1,5 +1,6 @@
 //! Tests of references: casts, and branches that depend on them.
 
+use super::control::FrameIndex;
 use super::emit::Chain;
 use super::stack::Value;
 use super::{Body, Outcome};
@@ -137,7 +138,7 @@ impl Body<'_> {
 
     /// The slot to which a local that is the topmost operand has to be copied for a branch; nothing if that is not
     /// all that the branch needs.
-    fn place_of_top(&mut self, frame: usize) -> Outcome<Option<i32>> {
+    fn place_of_top(&mut self, frame: FrameIndex) -> Outcome<Option<i32>> {
         let Some(top) = self.b.stack.len().checked_sub(1) else { return Ok(None) };
         let entry = self.b.stack[top];
         if !matches!(entry.value, Value::Local(..)) {

@@ -4,6 +4,7 @@ use super::Body;
 use super::stack::{Entry, Value};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, S};
+use crate::translation::CodeUnit;
 
 /// Each comparison with its negation, and the branches that do the same; `swapped` where the
 /// negation takes its operands the other way round.
@@ -55,7 +56,7 @@ macro_rules! define {
         [swapped] $($s_name:ident $s_negated:ident $s_br:ident $s_br_negated:ident;)*) => {
         impl Body<'_> {
             /// Makes the comparison that begins here a branch.
-            fn fuse(&mut self, start: usize, opcode: Opcode, negate: bool) -> bool {
+            fn fuse(&mut self, start: CodeUnit, opcode: Opcode, negate: bool) -> bool {
                 let target = Branch(0);
                 match opcode {
                     $(Opcode::$name => {
@@ -82,7 +83,7 @@ macro_rules! define {
             }
 
             /// Turns the comparison that begins here into its negation.
-            fn negate(&mut self, start: usize, opcode: Opcode) -> bool {
+            fn negate(&mut self, start: CodeUnit, opcode: Opcode) -> bool {
                 match opcode {
                     $(Opcode::$name => {
                         let op::$name { d, a, b } = self.read(start);
@@ -128,7 +129,7 @@ impl Body<'_> {
         }
     }
 
-    fn fuse_last(&mut self, start: usize, opcode: Opcode, negate: bool) -> bool {
+    fn fuse_last(&mut self, start: CodeUnit, opcode: Opcode, negate: bool) -> bool {
         match opcode {
             Opcode::i32_and => {
                 let op::i32_and { d, a, b } = self.read(start);
@@ -174,7 +175,7 @@ impl Body<'_> {
         }
     }
 
-    fn fuse_with_zero(&mut self, start: usize, op: Opcode, a: S, b: i32, negate: bool) -> bool {
+    fn fuse_with_zero(&mut self, start: CodeUnit, op: Opcode, a: S, b: i32, negate: bool) -> bool {
         if b != 0 || self.is_far() {
             return self.fuse(start, op, negate);
         }
@@ -204,7 +205,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    fn negate_last(&mut self, start: usize, opcode: Opcode) -> bool {
+    fn negate_last(&mut self, start: CodeUnit, opcode: Opcode) -> bool {
         match opcode {
             Opcode::i32_and => {
                 let op::i32_and { d, a, b } = self.read(start);

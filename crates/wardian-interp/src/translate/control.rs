@@ -50,8 +50,13 @@ pub(super) struct Frame {
     stub: Chain,
 }
 
+wardian_types::index_types! {
+    /// An open block, by its position among those of the function.
+    pub(super) struct FrameIndex;
+}
+
 /// The frame to which a stub branches.
-pub(super) type Stub = usize;
+pub(super) type Stub = FrameIndex;
 
 impl<'a> Body<'a> {
     /// What a function does before its first operator.
@@ -135,7 +140,7 @@ impl<'a> Body<'a> {
             O::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth)?,
             O::RefAsNonNull => self.as_non_null()?,
             O::Return => {
-                self.branch(0)?;
+                self.branch(FrameIndex::FIRST)?;
                 self.reachable = false;
             }
             O::Unreachable => self.trap(TrapCode::Unreachable),
@@ -281,15 +286,17 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Position of the frame to which a branch goes.
-    pub(super) fn frame(&self, depth: LabelIndex) -> Outcome<usize> {
+    /// The frame to which a branch goes.
+    pub(super) fn frame(&self, depth: LabelIndex) -> Outcome<FrameIndex> {
         let position = self.b.frames.len().checked_sub(1 + depth.index());
-        position.ok_or_else(|| TranslateError::new("a branch goes nowhere"))
+        position
+            .map(FrameIndex::from_usize)
+            .ok_or_else(|| TranslateError::new("a branch goes nowhere"))
     }
 
     /// How many operands a branch takes along.
-    fn arity(&mut self, frame: usize) -> Outcome<usize> {
-        let Frame { kind, shape, .. } = self.b.frames[frame];
+    fn arity(&mut self, frame: FrameIndex) -> Outcome<usize> {
+        let Frame { kind, shape, .. } = self.b.frames[frame.index()];
         match kind {
             Kind::Loop(_) => Ok(self.params(shape)?.len()),
             _ => Ok(self.result_count(shape)),
@@ -297,8 +304,8 @@ impl<'a> Body<'a> {
     }
 
     /// Whether the operands of a branch already lie where it takes them.
-    pub(super) fn in_place(&mut self, frame: usize) -> Outcome<bool> {
-        let Frame { kind, base, .. } = self.b.frames[frame];
+    pub(super) fn in_place(&mut self, frame: FrameIndex) -> Outcome<bool> {
+        let Frame { kind, base, .. } = self.b.frames[frame.index()];
         if matches!(kind, Kind::Function) {
             return Ok(false);
         }
@@ -309,20 +316,20 @@ impl<'a> Body<'a> {
     }
 
     /// The branch just appended goes to a frame.
-    pub(super) fn link_frame(&mut self, frame: usize) {
-        match self.b.frames[frame].kind {
+    pub(super) fn link_frame(&mut self, frame: FrameIndex) {
+        match self.b.frames[frame.index()].kind {
             Kind::Loop(header) => self.link_back(header),
             _ => {
-                let mut exits = self.b.frames[frame].exits;
+                let mut exits = self.b.frames[frame.index()].exits;
                 self.link(&mut exits);
-                self.b.frames[frame].exits = exits;
+                self.b.frames[frame.index()].exits = exits;
             }
         }
     }
 
     /// Goes to a frame, with the operands it takes. Those stay noted as they were.
-    pub(super) fn branch(&mut self, frame: usize) -> Outcome {
-        if matches!(self.b.frames[frame].kind, Kind::Function) {
+    pub(super) fn branch(&mut self, frame: FrameIndex) -> Outcome {
+        if matches!(self.b.frames[frame.index()].kind, Kind::Function) {
             return self.return_values();
         }
         if !self.in_place(frame)? {
@@ -335,10 +342,10 @@ impl<'a> Body<'a> {
 
     /// The targets lie below the sources, or are these: going upwards, nothing is overwritten that is
     /// still needed.
-    pub(super) fn move_operands(&mut self, frame: usize) -> Outcome {
+    pub(super) fn move_operands(&mut self, frame: FrameIndex) -> Outcome {
         let count = self.arity(frame)?;
         let start = self.below(count)?;
-        let mut to = self.slot_at(self.b.frames[frame].base);
+        let mut to = self.slot_at(self.b.frames[frame.index()].base);
         let from = self.slot_at(start);
         if count > 2 && self.b.stack[start..].iter().all(|e| e.value == Value::Temp) {
             self.copy_far(to, from, self.height - from);
@@ -377,7 +384,7 @@ impl<'a> Body<'a> {
 
     /// Branches to a frame if a slot is not zero, or with `negate` if it is, with the operands that the branch
     /// takes.
-    pub(super) fn branch_if(&mut self, frame: usize, slot: i32, negate: bool) -> Outcome {
+    pub(super) fn branch_if(&mut self, frame: FrameIndex, slot: i32, negate: bool) -> Outcome {
         if self.in_place(frame)? {
             self.branch_on_slot(slot, negate);
             self.link_frame(frame);
@@ -436,7 +443,7 @@ impl<'a> Body<'a> {
         self.table_entry(default)?;
         for i in 0..self.b.stubs.len() {
             let frame = self.b.stubs[i];
-            let stub = std::mem::take(&mut self.b.frames[frame].stub);
+            let stub = std::mem::take(&mut self.b.frames[frame.index()].stub);
             self.bind(stub);
             self.branch(frame)?;
         }
@@ -456,19 +463,19 @@ impl<'a> Body<'a> {
         Some((a, b))
     }
 
-    fn table_entry(&mut self, frame: usize) -> Outcome {
+    fn table_entry(&mut self, frame: FrameIndex) -> Outcome {
         let in_place = self.in_place(frame)?;
         self.append(op::br { target: Branch(0) });
         if in_place {
             self.link_frame(frame);
             return Ok(());
         }
-        let mut stub = self.b.frames[frame].stub;
+        let mut stub = self.b.frames[frame.index()].stub;
         if stub.is_empty() {
             self.b.stubs.push(frame);
         }
         self.link(&mut stub);
-        self.b.frames[frame].stub = stub;
+        self.b.frames[frame.index()].stub = stub;
         Ok(())
     }
 

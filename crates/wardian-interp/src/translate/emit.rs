@@ -46,9 +46,9 @@ impl Body<'_> {
 
     #[inline]
     pub(super) fn append<I: Instruction>(&mut self, instruction: I) {
-        let start = self.b.code.len();
+        let start = self.b.here();
         if self.locating {
-            self.b.locations.push((CodeUnit::from_u32(start as u32), self.position));
+            self.b.locations.push((start, self.position));
         }
         self.accept();
         let left = self.left_in_register(start);
@@ -57,7 +57,7 @@ impl Body<'_> {
         self.before_that = before.and(self.before);
         self.before = before;
         instruction.put(&mut self.b.code);
-        self.last = I::DEFINES.then_some((start, self.b.code.len()));
+        self.last = I::DEFINES.then_some((start, self.b.here()));
         self.left = I::REGISTER;
         if let Some((slot, register)) = left {
             self.accumulate::<I>(start, slot, register);
@@ -66,10 +66,10 @@ impl Body<'_> {
 
     /// Which slot's value the last instruction left in a register, for one that begins here.
     #[inline]
-    fn left_in_register(&self, start: usize) -> Option<(i32, Register)> {
+    fn left_in_register(&self, start: CodeUnit) -> Option<(i32, Register)> {
         let (last, end) = self.last?;
         let register = self.left?;
-        (end == start).then(|| (i32::from(self.b.code[last + HEAD] as i16), register))
+        (end == start).then(|| (i32::from(self.b.code[last.index() + HEAD] as i16), register))
     }
 
     /// Whether some slots cannot be named.
@@ -120,34 +120,34 @@ impl Body<'_> {
     }
 
     /// The last instruction, if it left its result in this slot.
-    pub(super) fn last_defining(&self, slot: i32) -> Option<(usize, Opcode)> {
+    pub(super) fn last_defining(&self, slot: i32) -> Option<(CodeUnit, Opcode)> {
         let (start, end) = self.last?;
         let defines =
-            end == self.b.code.len() && i32::from(self.b.code[start + HEAD] as i16) == slot;
-        defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start])]))
+            end == self.b.here() && i32::from(self.b.code[start.index() + HEAD] as i16) == slot;
+        defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start.index()])]))
     }
 
     /// Where the last instruction begins, if it is a copy and nothing jumps behind it.
-    pub(super) fn last_copy(&self) -> Option<usize> {
+    pub(super) fn last_copy(&self) -> Option<CodeUnit> {
         let (start, end) = self.last?;
-        let is_copy = end == self.b.code.len() && self.b.code[start] == Opcode::copy as u16;
+        let is_copy = end == self.b.here() && self.b.code[start.index()] == Opcode::copy as u16;
         is_copy.then_some(start)
     }
 
     /// The instruction that begins here; if it is the last, before it becomes the variant that was noted.
-    pub(super) fn opcode_at(&self, start: usize) -> Opcode {
-        Opcode::ALL[usize::from(self.b.code[start])]
+    pub(super) fn opcode_at(&self, start: CodeUnit) -> Opcode {
+        Opcode::ALL[usize::from(self.b.code[start.index()])]
     }
 
     /// Reads back the instruction that begins here.
-    pub(super) fn read<I: Instruction>(&self, start: usize) -> I {
-        I::get(&self.b.code[start..])
+    pub(super) fn read<I: Instruction>(&self, start: CodeUnit) -> I {
+        I::get(&self.b.code[start.index()..])
     }
 
     /// Takes back the last instruction.
-    pub(super) fn retract(&mut self, start: usize) {
-        self.b.code.truncate(start);
-        while self.b.locations.last().is_some_and(|l| l.0.index() >= start) {
+    pub(super) fn retract(&mut self, start: CodeUnit) {
+        self.b.code.truncate(start.index());
+        while self.b.locations.last().is_some_and(|l| l.0 >= start) {
             self.b.locations.pop();
         }
         self.last = None;
@@ -169,8 +169,8 @@ impl Body<'_> {
     }
 
     /// Where the instruction that begins here comes from, if somebody asks.
-    pub(super) fn position_of(&self, start: usize) -> CodeOffset {
-        let found = self.b.locations.iter().rev().find(|location| location.0.index() == start);
+    pub(super) fn position_of(&self, start: CodeUnit) -> CodeOffset {
+        let found = self.b.locations.iter().rev().find(|location| location.0 == start);
         found.map_or(self.position, |location| location.1)
     }
 
@@ -187,29 +187,29 @@ impl Body<'_> {
 
     /// Appends an instruction that was taken back, which defines its first operand.
     pub(super) fn put_back(&mut self, units: &[u16], left: Option<Register>) {
-        let start = self.b.code.len();
+        let start = self.b.here();
         if self.locating {
-            self.b.locations.push((CodeUnit::from_u32(start as u32), self.position));
+            self.b.locations.push((start, self.position));
         }
         self.accept();
         self.b.code.extend_from_slice(units);
         self.begin = start;
         self.before = None;
-        self.last = Some((start, self.b.code.len()));
+        self.last = Some((start, self.b.here()));
         self.left = left;
     }
 
     /// Appends other instructions before the last one, which defines this slot.
-    pub(super) fn before_last(&mut self, start: usize, f: impl FnOnce(&mut Self)) -> usize {
+    pub(super) fn before_last(&mut self, start: CodeUnit, f: impl FnOnce(&mut Self)) -> CodeUnit {
         let mut units = [0; 16 + HEAD];
-        let len = self.b.code.len() - start;
-        units[..len].copy_from_slice(&self.b.code[start..]);
+        let len = self.b.code.len() - start.index();
+        units[..len].copy_from_slice(&self.b.code[start.index()..]);
         let position = self.position_of(start);
         let left = self.left;
         self.retract(start);
         self.last = None;
         f(self);
-        let start = self.b.code.len();
+        let start = self.b.here();
         self.at_position(position, |body| body.put_back(&units[..len], left));
         start
     }

@@ -13,7 +13,7 @@
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
 //! below the values, for `rethrow`; compiled code has it there too.
 
-use super::control::{Frame, Kind};
+use super::control::{Frame, FrameIndex, Kind};
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
@@ -36,7 +36,7 @@ pub(super) struct Try {
 struct Clause {
     tag: Option<TagIndex>,
     by_reference: bool,
-    label: u32,
+    label: LabelIndex,
 }
 
 impl Body<'_> {
@@ -47,7 +47,7 @@ impl Body<'_> {
             O::Try { blockty } => self.begin_try(*blockty, Vec::new(), Kind::Try)?,
             O::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
             O::CatchAll => self.begin_catch(None)?,
-            O::Delegate { relative_depth } => self.end_delegate(relative_depth.as_u32())?,
+            O::Delegate { relative_depth } => self.end_delegate(*relative_depth)?,
             O::Throw { tag_index } => self.throw(*tag_index)?,
             O::ThrowRef => {
                 let exception = self.pop_far()?;
@@ -55,7 +55,7 @@ impl Body<'_> {
             }
             O::Rethrow { relative_depth } => {
                 let frame = self.frame(*relative_depth)?;
-                let base = self.b.frames[frame].base;
+                let base = self.b.frames[frame.index()].base;
                 let exception = Far(self.slot_at(base));
                 self.throw_ref(exception);
             }
@@ -78,7 +78,11 @@ impl Body<'_> {
                 Catch::All { label } => (None, false, label),
                 Catch::AllRef { label } => (None, true, label),
             };
-            Clause { tag: tag.map(TagIndex::from_u32), by_reference, label }
+            Clause {
+                tag: tag.map(TagIndex::from_u32),
+                by_reference,
+                label: LabelIndex::from_u32(label),
+            }
         });
         self.begin_try(table.ty, clauses.collect(), Kind::TryTable)
     }
@@ -109,7 +113,7 @@ impl Body<'_> {
                 let body = start..self.b.here();
                 for clause in clauses {
                     self.land(body.clone(), base, clause)?;
-                    let label = self.frame(LabelIndex::from_u32(1 + clause.label))?;
+                    let label = self.frame(LabelIndex::from_u32(1 + clause.label.as_u32()))?;
                     self.branch(label)?;
                 }
                 self.reachable = false;
@@ -187,7 +191,7 @@ impl Body<'_> {
     /// Leaves a handler with the block's results, if this point is reached. They go below what was caught.
     fn leave_catch(&mut self) -> Outcome {
         if self.reachable {
-            let frame = self.b.frames.len() - 1;
+            let frame = FrameIndex::from_usize(self.b.frames.len() - 1);
             if !self.in_place(frame)? {
                 self.move_operands(frame)?;
             }
@@ -200,11 +204,11 @@ impl Body<'_> {
     }
 
     /// Ends a `try` that leaves what is thrown in it to another block.
-    fn end_delegate(&mut self, label: u32) -> Outcome {
+    fn end_delegate(&mut self, label: LabelIndex) -> Outcome {
         let depth = self.b.frames.len() as u32 - 1;
         if let Some(block) = self.b.tries.last() {
             let body = block.start..self.b.here();
-            let to = depth.saturating_sub(1 + label);
+            let to = depth.saturating_sub(1 + label.as_u32());
             self.b.handlers.push(HandlerEntry::delegate(body, depth, to));
         }
         self.end()

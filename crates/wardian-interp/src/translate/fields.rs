@@ -94,7 +94,7 @@ impl Body<'_> {
         let known = known.and_then(|ty| ty.fields().get(field.index()));
         let offset = info.struct_layout(ty).and_then(|l| l.offsets.get(field.index()));
         match (known, offset) {
-            (Some(known), Some(offset)) => Ok((*known, U32(*offset))),
+            (Some(known), Some(offset)) => Ok((*known, U32(offset.as_u32()))),
             _ => Err(TranslateError::new("there is no such field")),
         }
     }

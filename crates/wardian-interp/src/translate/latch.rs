@@ -3,6 +3,7 @@
 use super::Body;
 use crate::op::{self, Instruction, Opcode};
 use crate::operand::{Branch, I32, S};
+use crate::translation::CodeUnit;
 
 /// Each branch with its two forms that go back to a loop, without and with a countdown.
 macro_rules! backwards {
@@ -66,7 +67,7 @@ backwards! {
 macro_rules! increments {
     ($($name:ident $back:ident $hot:ident;)*) => {
         impl Body<'_> {
-            fn increment(&mut self, opcode: Opcode, add: usize, slot: S, by: I32, hot: bool) -> bool {
+            fn increment(&mut self, opcode: Opcode, add: CodeUnit, slot: S, by: I32, hot: bool) -> bool {
                 let target = Branch(0);
                 match opcode {
                     $(Opcode::$name => {
@@ -115,9 +116,9 @@ impl Body<'_> {
     /// form go to the header.
     pub(super) fn latch(&mut self) {
         let hot = self.env.options.tiering;
-        let opcode = Opcode::ALL[usize::from(self.b.code[self.begin])];
+        let opcode = Opcode::ALL[usize::from(self.b.code[self.begin.index()])];
         if let Some((add, _)) = self.before
-            && Opcode::ALL[usize::from(self.b.code[add])] == Opcode::i32_add_imm
+            && Opcode::ALL[usize::from(self.b.code[add.index()])] == Opcode::i32_add_imm
         {
             let op::i32_add_imm { d, a, b: by } = self.read(add);
             if d.0 == a.0 && self.increment(opcode, add, a, by, hot) {
@@ -125,7 +126,7 @@ impl Body<'_> {
             }
         }
         if let Some(opcode) = backward(opcode, hot) {
-            self.b.code[self.begin] = opcode as u16;
+            self.b.code[self.begin.index()] = opcode as u16;
             // It would be that of the branch that is no more.
             self.variant = None;
         }

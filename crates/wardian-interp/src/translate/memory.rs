@@ -7,7 +7,7 @@ use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, Far, I32, S, U16, U32, U64};
-use crate::translation::TranslateError;
+use crate::translation::{CodeUnit, TranslateError};
 use wardian_module::operators::Memory;
 use wardian_types::{MemoryIndex, MemoryType, TrapCode};
 use wardian_vm::layout::Builtin;
@@ -136,7 +136,7 @@ impl Body<'_> {
     pub(super) fn memory_size(&mut self, index: MemoryIndex) -> Outcome {
         let ty = self.memory(index)?;
         let d = D(self.push_temp());
-        let memory = U32(self.env.layout.memory_ref(index));
+        let memory = U32(self.env.layout.memory_ref(index).as_u32());
         let shift = U16(u16::from(ty.page_size_log2));
         self.emit(op::memory_size { d, memory, shift, narrow: U16(u16::from(!ty.memory64)) });
         Ok(())
@@ -175,7 +175,7 @@ impl Body<'_> {
     }
 
     /// What the instruction that begins here adds, if an access can do it too.
-    fn sum(&self, start: usize, opcode: Opcode) -> Option<(S, Sum)> {
+    fn sum(&self, start: CodeUnit, opcode: Opcode) -> Option<(S, Sum)> {
         match opcode {
             Opcode::i32_add => {
                 let op::i32_add { a, b, .. } = self.read(start);
@@ -198,10 +198,12 @@ impl Body<'_> {
         if place.memory == MemoryIndex::FIRST {
             return self.emit(instruction);
         }
-        self.append(op::select_memory { memory: U32(self.env.layout.memory_ref(place.memory)) });
+        self.append(op::select_memory {
+            memory: U32(self.env.layout.memory_ref(place.memory).as_u32()),
+        });
         self.emit(instruction);
         self.append(op::select_memory {
-            memory: U32(self.env.layout.memory_ref(MemoryIndex::FIRST)),
+            memory: U32(self.env.layout.memory_ref(MemoryIndex::FIRST).as_u32()),
         });
     }
 

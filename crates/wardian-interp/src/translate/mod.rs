@@ -37,6 +37,7 @@ use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
 use wardian_module::FuelMeter;
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_vm::addr::CtxOffset;
 use wardian_vm::interpreted::{Function, frame};
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
@@ -95,20 +96,20 @@ struct Body<'a> {
     b: Buffers,
     /// Where the last instruction begins and ends, if it defines its first operand and nothing
     /// jumps behind it.
-    last: Option<(usize, usize)>,
+    last: Option<(CodeUnit, CodeUnit)>,
     /// The register in which it leaves what it defines.
     left: Option<Register>,
     /// Where the last instruction begins.
-    begin: usize,
+    begin: CodeUnit,
     /// Where the one before it begins, and where that leaves what it defines; if it does, and nothing
     /// jumps between them.
-    before: Option<(usize, Option<Register>)>,
+    before: Option<(CodeUnit, Option<Register>)>,
     /// The same of the one before that.
-    before_that: Option<(usize, Option<Register>)>,
+    before_that: Option<(CodeUnit, Option<Register>)>,
     /// Where the last instruction begins and ends that writes to an object, if nothing jumps behind it.
-    written: Option<(usize, usize)>,
+    written: Option<(CodeUnit, CodeUnit)>,
     /// Where the last instruction begins, and what it becomes when the next one is appended.
-    variant: Option<(usize, Opcode)>,
+    variant: Option<(CodeUnit, Opcode)>,
     /// The first slot that is free.
     height: i32,
     /// The highest that was ever needed.
@@ -212,7 +213,7 @@ impl<'a> Body<'a> {
             b,
             last: None,
             left: None,
-            begin: 0,
+            begin: CodeUnit::FIRST,
             before: None,
             before_that: None,
             written: None,
@@ -296,7 +297,7 @@ impl<'a> Body<'a> {
             param_slots: self.params as u32,
             result_slots: self.ty.result_slots() as u32,
             memory0: match self.env.info.memories.is_empty() {
-                true => 0,
+                true => CtxOffset::NONE,
                 false => self.env.layout.memory_ref(MemoryIndex::FIRST),
             },
             countdown: AtomicI32::new(i32::MAX),

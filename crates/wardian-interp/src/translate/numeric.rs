@@ -4,6 +4,7 @@ use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, D32, D64, I32, S, U64};
+use crate::translation::CodeUnit;
 
 /// What can be done with a constant on the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Body<'_> {
     pub(super) fn either(
         &mut self,
         is_maker: impl Fn(Opcode) -> bool,
-    ) -> Outcome<Option<(usize, S, bool)>> {
+    ) -> Outcome<Option<(CodeUnit, S, bool)>> {
         let top = self.below(2)?;
         let [a, b] = [self.b.stack[top], self.b.stack[top + 1]];
         let is_plain = |value| !matches!(value, Value::Const(_));

@@ -7,7 +7,7 @@ use crate::op;
 use crate::operand::{D, Far, S, U16, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::{Array, Cast, Object};
-use wardian_types::{Index, StorageType, TrapCode, TypeIndex};
+use wardian_types::{Index, ObjectOffset, StorageType, TrapCode, TypeIndex};
 use wardian_vm::heap::shape;
 use wardian_vm::layout::Builtin;
 
@@ -137,7 +137,7 @@ impl Body<'_> {
         &mut self,
         first: usize,
         object: S,
-        fields: impl ExactSizeIterator<Item = (StorageType, u32)>,
+        fields: impl ExactSizeIterator<Item = (StorageType, ObjectOffset)>,
     ) -> Outcome {
         let is_zero = |body: &Self, at: usize| body.b.stack[first + at].value == Value::Const(0);
         let last = (0..fields.len()).rev().find(|at| !is_zero(self, *at));
@@ -147,7 +147,7 @@ impl Body<'_> {
                 continue;
             }
             let entry = self.b.stack[first + at];
-            let offset = U32(offset);
+            let offset = U32(offset.as_u32());
             let d = D(self.slot_at(first));
             if Some(at) == last && self.init_field(d, object, &entry, offset, storage) {
                 is_moved = true;
@@ -194,7 +194,7 @@ impl Body<'_> {
             let mut skip = Chain::default();
             self.branch_on_slot(len.0, true);
             self.link(&mut skip);
-            let offset = U32(shape::first_element(element.storage.size()));
+            let offset = U32(shape::first_element(element.storage.size()).as_u32());
             self.set_field(S(array.0), &value, offset, element.storage);
             let zero = Far(self.push_zero());
             self.repeat(array, zero, len);
@@ -226,7 +226,7 @@ impl Body<'_> {
         self.allocate_array(ty, len)?;
         // The length is no element.
         let size = element.storage.size();
-        let offset = move |at| shape::first_element(size) + size * at;
+        let offset = move |at| shape::element_at(size, at);
         let object = S(self.slot_at(first + count as usize + 1));
         self.fill(first, object, (0..count).map(move |at| (element.storage, offset(at))))
     }

@@ -15,6 +15,7 @@ use super::fields::Stored;
 use super::stack::{Entry, Value};
 use crate::op::{self, HEAD, Opcode};
 use crate::operand::{D, I32, S, U32};
+use crate::translation::CodeUnit;
 
 /// What an access accesses.
 #[derive(Clone, Copy)]
@@ -73,7 +74,7 @@ macro_rules! updates {
             $i_set_field:ident $i_set_element:ident;)*) => {
         impl Body<'_> {
             /// The operation of the instruction that begins here, if there is a form for fields.
-            fn operation(&self, start: usize, opcode: Opcode) -> Option<Operation> {
+            fn operation(&self, start: CodeUnit, opcode: Opcode) -> Option<Operation> {
                 let (stored, left, right, commutes) = match opcode {
                     $(Opcode::$name => {
                         let op::$name { a, b, .. } = self.read(start);
@@ -134,7 +135,7 @@ macro_rules! updates {
             }
 
             /// What the update or the operation that begins here has written.
-            fn updated(&self, start: usize, opcode: Opcode) -> Option<(Place, Stored)> {
+            fn updated(&self, start: CodeUnit, opcode: Opcode) -> Option<(Place, Stored)> {
                 match opcode {
                     $(Opcode::$field => written!(self, start, $field object offset, $stored),
                     Opcode::$beside => written!(self, start, $beside object offset, $stored),
@@ -196,7 +197,7 @@ macro_rules! tees {
     ($($field_set:ident $element_set:ident $stored:ident $signed:pat, $field_tee:ident $element_tee:ident;)*) => {
         impl Body<'_> {
             /// Makes the write that begins here one that leaves in a slot what a read would find.
-            fn tee(&mut self, start: usize, place: Place, what: (Stored, bool), d: D) -> bool {
+            fn tee(&mut self, start: CodeUnit, place: Place, what: (Stored, bool), d: D) -> bool {
                 let position = self.position_of(start);
                 match (self.opcode_at(start), what) {
                     $((Opcode::$field_set, (Stored::$stored, $signed)) => {
@@ -256,7 +257,7 @@ impl Body<'_> {
     fn update_what_was_read(
         &mut self,
         place: Place,
-        start: usize,
+        start: CodeUnit,
         operation: &Operation,
         d: i32,
     ) -> bool {
@@ -290,8 +291,8 @@ impl Body<'_> {
         let position = self.position_of(first);
         let beside = self.beside(before, place, right, operation, d);
         let mut units = [0; 16 + HEAD];
-        let len = start - before;
-        units[..len].copy_from_slice(&self.b.code[before..start]);
+        let len = start.index() - before.index();
+        units[..len].copy_from_slice(&self.b.code[before.index()..start.index()]);
         self.retract(start);
         let left = self.left;
         self.retract(before);
@@ -312,7 +313,7 @@ impl Body<'_> {
     /// is read from the object whose field is updated, into a slot that nobody else reads.
     fn beside(
         &self,
-        start: usize,
+        start: CodeUnit,
         place: Place,
         operand: Right,
         operation: &Operation,
@@ -332,7 +333,7 @@ impl Body<'_> {
     /// slot that nobody else reads.
     fn other_operand(
         &self,
-        start: usize,
+        start: CodeUnit,
         place: Place,
         operation: &Operation,
         free: i32,
@@ -350,7 +351,7 @@ impl Body<'_> {
     }
 
     /// What the instruction that begins here reads from an object as a whole number, and where it leaves it.
-    fn reads(&self, start: usize) -> Option<(Place, Stored, i32)> {
+    fn reads(&self, start: CodeUnit) -> Option<(Place, Stored, i32)> {
         Some(match self.opcode_at(start) {
             Opcode::field_get32 => {
                 let op::field_get32 { d, object, offset } = self.read(start);
@@ -374,9 +375,16 @@ impl Body<'_> {
 
     /// Whether the instruction between these positions, which makes an operand, can as well be executed before the
     /// read at the place: either it cannot trap, or it reads the same object, so that it traps if that does.
-    fn may_come_first(&self, start: usize, end: usize, made: S, place: Place, free: i32) -> bool {
-        let d = i32::from(self.b.code[start + HEAD] as i16);
-        if d != made.0 || d < free || place.names(d) || end - start > 16 + HEAD {
+    fn may_come_first(
+        &self,
+        start: CodeUnit,
+        end: CodeUnit,
+        made: S,
+        place: Place,
+        free: i32,
+    ) -> bool {
+        let d = i32::from(self.b.code[start.index() + HEAD] as i16);
+        if d != made.0 || d < free || place.names(d) || end.index() - start.index() > 16 + HEAD {
             return false;
         }
         match (self.reads(start), place) {
@@ -399,12 +407,12 @@ impl Body<'_> {
             return false;
         }
         let Some((start, end)) = self.written.take() else { return false };
-        if end != self.b.code.len() {
+        if end != self.b.here() {
             return false;
         }
         if self.updated(start, self.opcode_at(start)) == Some((place, stored)) {
             // The slot that it has named so far is one that nobody reads.
-            self.b.code[start + HEAD] = d as i16 as u16;
+            self.b.code[start.index() + HEAD] = d as i16 as u16;
             return true;
         }
         self.tee(start, place, (stored, signed), D(d))
@@ -412,7 +420,7 @@ impl Body<'_> {
 
     /// The instruction appended last is a write to an object.
     pub(super) fn note_write(&mut self) {
-        self.written = Some((self.begin, self.b.code.len()));
+        self.written = Some((self.begin, self.b.here()));
     }
 }
 

@@ -26,7 +26,7 @@ impl Body<'_> {
             if pending {
                 start = self.before_last(start, |body| body.save(index));
             }
-            self.b.code[start + HEAD] = slot as i16 as u16;
+            self.b.code[start.index() + HEAD] = slot as i16 as u16;
             return Ok(());
         }
         if pending {
@@ -82,7 +82,7 @@ impl Body<'_> {
 
     /// Where the instance has the address of a table's bounds.
     pub(super) fn table_at(&self, index: TableIndex) -> U32 {
-        U32(self.env.layout.table_ref(index))
+        U32(self.env.layout.table_ref(index).as_u32())
     }
 
     pub(super) fn vector(&mut self, bits: u128) {
@@ -114,8 +114,8 @@ impl Body<'_> {
         let ty = info.globals.get(index);
         let ty = ty.ok_or_else(|| TranslateError::new("there is no such global"))?.content;
         Ok(match info.defined_global(index) {
-            Some(defined) => (U32(self.env.layout.global(defined)), true, ty),
-            None => (U32(self.env.layout.global_ref(index)), false, ty),
+            Some(defined) => (U32(self.env.layout.global(defined).as_u32()), true, ty),
+            None => (U32(self.env.layout.global_ref(index).as_u32()), false, ty),
         })
     }
 

@@ -11,7 +11,7 @@ use wardian_types::{
     CoreFeatures, DefinedFuncIndex, DefinedGlobalIndex, FuncIndex, GlobalIndex, MemoryIndex,
     TableIndex, TrapCode, TypeNumber,
 };
-use wardian_vm::addr::{CodeAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, CtxOffset, OwnerPtr, SlotsPtr, StackAddr, VmCtxPtr};
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, header, target};
 use wardian_vm::layout::{
@@ -51,7 +51,7 @@ pub struct World {
     pub store: Box<StoreCtx>,
     pub instances: Vec<Box<Instance>>,
     slots: Vec<u64>,
-    builtins: Vec<usize>,
+    builtins: Vec<CodeAddr>,
     hosts: Vec<Box<HostFunc>>,
     boundary: Box<Boundary>,
     /// Whether functions stay without a target for the runtime to call.
@@ -82,7 +82,7 @@ impl World {
             store: Box::new(store),
             instances: Vec::new(),
             slots: vec![0xdead_dead_dead; count],
-            builtins: vec![unexpected as *const () as usize; Builtin::COUNT + SERVICES],
+            builtins: vec![CodeAddr::of(unexpected as *const ()); Builtin::COUNT + SERVICES],
             hosts: Vec::new(),
             boundary: Box::new(Boundary::of_embedder(0)),
             by_runtime: false,
@@ -91,31 +91,31 @@ impl World {
             start: 0,
         });
         let b = &mut world.builtins;
-        b[Builtin::MemoryGrow as usize] = memory_grow as *const () as usize;
-        b[Builtin::MemoryCopy as usize] = memory_copy as *const () as usize;
-        b[Builtin::MemoryFill as usize] = memory_fill as *const () as usize;
-        b[Builtin::RefTest as usize] = ref_test as *const () as usize;
-        b[Builtin::RefFunc as usize] = ref_func as *const () as usize;
-        b[Builtin::OutOfFuel as usize] = out_of_fuel as *const () as usize;
-        b[Builtin::TableGrow as usize] = log3 as *const () as usize;
-        b[Builtin::AtomicWait32 as usize] = log4 as *const () as usize;
-        b[Builtin::AtomicNotify as usize] = log3 as *const () as usize;
-        b[Builtin::TableFill as usize] = log4 as *const () as usize;
-        b[Builtin::TableInit as usize] = log5 as *const () as usize;
-        b[Builtin::MemoryInit as usize] = log5 as *const () as usize;
-        b[Builtin::TableCopy as usize] = log5 as *const () as usize;
-        b[Builtin::ElemDrop as usize] = log1 as *const () as usize;
-        b[Builtin::AtomicWait64 as usize] = log4 as *const () as usize;
-        b[Builtin::DataDrop as usize] = log1 as *const () as usize;
-        b[Service::Resolve as usize] = resolve as *const () as usize;
-        b[Service::ResolveImport as usize] = resolve_import as *const () as usize;
-        b[Service::ResolveRef as usize] = resolve_ref as *const () as usize;
-        b[Service::Hot as usize] = hot as *const () as usize;
+        b[Builtin::MemoryGrow as usize] = CodeAddr::of(memory_grow as *const ());
+        b[Builtin::MemoryCopy as usize] = CodeAddr::of(memory_copy as *const ());
+        b[Builtin::MemoryFill as usize] = CodeAddr::of(memory_fill as *const ());
+        b[Builtin::RefTest as usize] = CodeAddr::of(ref_test as *const ());
+        b[Builtin::RefFunc as usize] = CodeAddr::of(ref_func as *const ());
+        b[Builtin::OutOfFuel as usize] = CodeAddr::of(out_of_fuel as *const ());
+        b[Builtin::TableGrow as usize] = CodeAddr::of(log3 as *const ());
+        b[Builtin::AtomicWait32 as usize] = CodeAddr::of(log4 as *const ());
+        b[Builtin::AtomicNotify as usize] = CodeAddr::of(log3 as *const ());
+        b[Builtin::TableFill as usize] = CodeAddr::of(log4 as *const ());
+        b[Builtin::TableInit as usize] = CodeAddr::of(log5 as *const ());
+        b[Builtin::MemoryInit as usize] = CodeAddr::of(log5 as *const ());
+        b[Builtin::TableCopy as usize] = CodeAddr::of(log5 as *const ());
+        b[Builtin::ElemDrop as usize] = CodeAddr::of(log1 as *const ());
+        b[Builtin::AtomicWait64 as usize] = CodeAddr::of(log4 as *const ());
+        b[Builtin::DataDrop as usize] = CodeAddr::of(log1 as *const ());
+        b[Service::Resolve as usize] = CodeAddr::of(resolve as *const ());
+        b[Service::ResolveImport as usize] = CodeAddr::of(resolve_import as *const ());
+        b[Service::ResolveRef as usize] = CodeAddr::of(resolve_ref as *const ());
+        b[Service::Hot as usize] = CodeAddr::of(hot as *const ());
         world.store.builtins = world.builtins.as_ptr();
         let base = vec![0_u64; HEAP / 8].leak().as_mut_ptr().cast();
         world.store.heap = HeapWords { base, next: 64, limit: HEAP as u64 };
         world.store.interp_limit = StackAddr::of(world.slots.as_ptr_range().end);
-        world.store.owner = &raw mut *world as usize;
+        world.store.owner = OwnerPtr::of(&raw const *world);
         world
     }
 
@@ -198,10 +198,10 @@ impl World {
                         store: &raw mut *self.store,
                         caller: instance.vmctx(),
                         dispatch: CodeAddr::of(dispatch as *const ()),
-                        data: 0,
+                        data: OwnerPtr::NULL,
                         nested: 0.into(),
                         stub: CodeAddr::NULL,
-                        definition: 0,
+                        definition: OwnerPtr::NULL,
                         trampoline: CodeAddr::NULL,
                     };
                     self.hosts.push(Box::new(host));
@@ -302,9 +302,9 @@ impl Instance {
         Env { info, bytes, layout: self.layout, options: self.options }
     }
 
-    pub fn set<T>(&mut self, offset: u32, value: T) {
+    pub fn set<T>(&mut self, at: CtxOffset, value: T) {
         // SAFETY: the layout's offsets are within the block.
-        unsafe { self.block.as_mut_ptr().byte_add(offset as usize).cast::<T>().write(value) }
+        unsafe { self.block.as_mut_ptr().byte_add(at.as_usize()).cast::<T>().write(value) }
     }
 
     /// The bytes of a memory.
@@ -341,9 +341,9 @@ impl Instance {
 
     fn fill(&mut self, store: &mut StoreCtx) {
         let layout = self.layout;
-        self.set(instance::STORE as u32, &raw mut *store);
-        self.set(instance::SIGNATURES as u32, self.signatures.as_ptr());
-        self.set(instance::HEAP as u32, store.heap.base);
+        self.set(CtxOffset::of(instance::STORE), &raw mut *store);
+        self.set(CtxOffset::of(instance::SIGNATURES), self.signatures.as_ptr());
+        self.set(CtxOffset::of(instance::HEAP), store.heap.base);
         for i in 0..self.memories.len() {
             let at = layout.memory_ref(MemoryIndex::from_usize(i));
             self.set(at, &raw const *self.memories[i]);
@@ -377,14 +377,14 @@ impl Instance {
             let (ctx, target) = match info.defined_function(FuncIndex::from_u32(index)) {
                 Some(_) => (self.vmctx(), 0),
                 None => {
-                    let at = self.layout.import(FuncIndex::from_u32(index)) as usize;
+                    let at = self.layout.import(FuncIndex::from_u32(index));
                     // SAFETY: the import was written before.
                     let import = unsafe { *self.vmctx().word::<VmImport>(at) };
                     (import.ctx, import.target)
                 }
             };
             let (sig, index) = (TypeNumber::from_u32(sig), FuncId::from_u32(index));
-            let (code, handle, entry, identity) = (CodeAddr::NULL, 0, 0.into(), 0);
+            let (code, handle, entry, identity) = (CodeAddr::NULL, 0, 0.into(), Default::default());
             let func = VmFunc { code, ctx, sig, index, handle, target, entry, identity };
             self.funcs.push(Box::new(func));
         }
@@ -443,7 +443,7 @@ unsafe fn world<'a>(vmctx: VmCtxPtr) -> (&'a mut World, usize) {
     // holds nothing of it.
     unsafe {
         let store = vmctx.store();
-        let world = &mut *((*store).owner as *mut World);
+        let world = &mut *((*store).owner.as_ptr::<World>());
         let which = world.instances.iter().position(|i| i.vmctx() == vmctx).expect("an instance");
         (world, which)
     }
@@ -540,7 +540,7 @@ builtins! {
         }
         let at = world.instances[which].layout.import(FuncIndex::from_u32(index as u32));
         // SAFETY: the import was written when the instance was made.
-        let mut import = unsafe { *world.instances[which].vmctx().word::<VmImport>(at as usize) };
+        let mut import = unsafe { *world.instances[which].vmctx().word::<VmImport>(at) };
         let other = world.instances.iter_mut().find(|i| i.vmctx() == import.ctx).expect("a module");
         import.target = other.function(DefinedFuncIndex::from_u32(import.code.as_usize() as u32)) as u64 | target::INTERPRETED;
         world.instances[which].set(at, import);

@@ -81,7 +81,8 @@ impl Translator<'_, '_> {
         let element = i64::from(self.element(ty)?.size());
         let wide = self.b.ins().uextend(types::I64, length);
         let bytes = self.b.ins().imul_imm_s(wide, element);
-        let rounding = i64::from(first_element(element as u32)) + i64::from(shape::ALIGN) - 1;
+        let rounding =
+            i64::from(first_element(element as u32).as_u32()) + i64::from(shape::ALIGN) - 1;
         let size = self.b.ins().iadd_imm_s(bytes, rounding);
         let size = self.b.ins().band_imm_s(size, -i64::from(shape::ALIGN));
         let number = self.type_number(ty)?;
@@ -104,7 +105,7 @@ impl Translator<'_, '_> {
                 let flags = self.heap_flags(Region::Heap);
                 self.store_field(storage, flags, value, address, offset);
             }
-            offset += storage.size();
+            offset = offset.add(storage.size().into());
         }
         self.stack.truncate(start);
         self.push(array);

@@ -73,12 +73,12 @@ impl<'a> Translator<'a, '_> {
         let layout = self.env.layout;
         match self.env.info.defined_function(index) {
             Some(defined) => {
-                let offset = layout.entry(defined) as i32;
+                let offset = layout.entry(defined).as_i32();
                 let code = self.load_trusted(types::I64, Region::Code, self.vmctx, offset);
                 Callee { code, ctx: self.vmctx }
             }
             None => {
-                let offset = layout.import(index) as i32;
+                let offset = layout.import(index).as_i32();
                 let code =
                     self.load_trusted(types::I64, Region::Code, self.vmctx, offset + func::CODE);
                 // Changes with the code: see `wardian_vm::layout::Noted`.

@@ -23,7 +23,7 @@ use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 use wardian_module::{Liveness, ReadIndex};
 use wardian_types::{IndexVec, LocalIndex};
-use wardian_vm::compiled::{Capture, CellIndex, FramePoint, FrameTable};
+use wardian_vm::compiled::{Capture, CellIndex, FramePoint, FrameTable, OperandIndex};
 use wardian_vm::layout::{Builtin, CAPTURE_WORDS, store_ctx};
 use wasmparser::{FunctionBody, Operator};
 
@@ -272,7 +272,7 @@ impl Translator<'_, '_> {
             live.sort_unstable();
             live.dedup();
             let catches = self.frames.iter().filter(|frame| matches!(frame.kind, Kind::Catch(_)));
-            let caught = catches.map(|frame| frame.height as u32).collect();
+            let caught = catches.map(|frame| OperandIndex::from_usize(frame.height)).collect();
             captured.words += captured.cells.len().div_ceil(32) + self.stack.len().div_ceil(32);
             captured.points.push(FramePoint { offset: self.offset, before, live, caught });
         });

@@ -166,8 +166,8 @@ impl<'a> Translator<'a, '_> {
                 let words = clauses.iter();
                 let words = words.map(|c| handler_word(c.tag, c.by_reference));
                 let table = compiled::Scope {
-                    parent: around,
-                    first: first.number,
+                    parent: around.map(compiled::ScopeIndex::from_u32),
+                    first: compiled::HandlerNumber::from_u32(first.number),
                     handlers: words.collect(),
                 };
                 let block = self.payload_block();
@@ -209,7 +209,7 @@ impl<'a> Translator<'a, '_> {
             self.enter(next);
         }
         if let Some(parent) = parent {
-            let around = &mut self.entries[parent as usize];
+            let around = &mut self.entries[parent.index()];
             around.used = true;
             let block = around.block;
             self.b.ins().jump(block, &payload);
@@ -256,7 +256,7 @@ impl<'a> Translator<'a, '_> {
         let clauses: Vec<Clause> =
             catches.iter().map(|c| self.clause(c.tag, c.rethrown || holds)).collect();
         let depth = self.frames.len();
-        let delegate = delegate.map(|label| depth.saturating_sub(1 + label as usize));
+        let delegate = delegate.map(|label| depth.saturating_sub(1 + label.index()));
         self.begin_scope(clauses, delegate);
         self.open(Kind::Try, shape, height);
         Ok(())

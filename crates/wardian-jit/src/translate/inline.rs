@@ -141,7 +141,7 @@ impl<'a> Translator<'a, '_> {
         let last = leaves.len() - 1;
         let mut bodies = Vec::with_capacity(leaves.len());
         for (at, leaf) in leaves.into_iter().enumerate() {
-            let entry = i64::from(self.env.layout.entry(leaf.defined));
+            let entry = i64::from(self.env.layout.entry(leaf.defined).as_u32());
             let expected = self.b.ins().iadd_imm_s(self.vmctx, entry);
             let is_this = self.b.ins().icmp(IntCC::Equal, found, expected);
             let otherwise = if at == last { call } else { self.b.create_block() };

@@ -115,9 +115,9 @@ impl Translator<'_, '_> {
     fn memory_bounds(&mut self, index: MemoryIndex) -> (Value, i32) {
         let layout = self.env.layout;
         if self.env.info.owns_memory(index) {
-            (self.vmctx, layout.memory(index) as i32)
+            (self.vmctx, layout.memory(index).as_i32())
         } else {
-            let offset = layout.memory_ref(index) as i32;
+            let offset = layout.memory_ref(index).as_i32();
             (self.load_fixed(I64, self.vmctx, offset), 0)
         }
     }

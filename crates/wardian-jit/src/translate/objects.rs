@@ -16,7 +16,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Value, types};
 use wardian_module::operators::Object;
 use wardian_types::{
-    FieldIndex, FieldType, StorageType, StructLayout, TrapCode, TypeIndex, ValType,
+    FieldIndex, FieldType, ObjectOffset, StorageType, StructLayout, TrapCode, TypeIndex, ValType,
 };
 use wardian_vm::heap::{START, shape};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
@@ -123,11 +123,11 @@ impl Translator<'_, '_> {
     pub(super) fn first_access(
         &mut self,
         reference: Value,
-        offset: u32,
+        offset: ObjectOffset,
         null: TrapCode,
     ) -> (Value, MemFlagsData) {
         let mut flags = self.heap_flags(Region::Heap);
-        if self.env.tunables.signals && (offset as usize) < START - 16 {
+        if self.env.tunables.signals && (offset.as_u32() as usize) < START - 16 {
             flags = flags.with_trap_code(Some(user(null)));
         } else {
             self.trap_if_zero(reference, null);
@@ -229,7 +229,7 @@ impl Translator<'_, '_> {
         Ok(self.layouts.entry(index).or_insert_with(|| ty.layout()))
     }
 
-    fn field(&mut self, ty: TypeIndex, field: FieldIndex) -> Outcome<(u32, FieldType)> {
+    fn field(&mut self, ty: TypeIndex, field: FieldIndex) -> Outcome<(ObjectOffset, FieldType)> {
         let missing = || Fail(format!("type {ty} has no field {field}"));
         let found = self.fields(ty)?.get(field.index()).copied().ok_or_else(missing)?;
         let offset = self.struct_layout(ty)?.offsets.get(field.index()).copied();
@@ -252,9 +252,9 @@ impl Translator<'_, '_> {
         extend: Extend,
         flags: MemFlagsData,
         address: Value,
-        offset: u32,
+        offset: ObjectOffset,
     ) {
-        let offset = offset as i32;
+        let offset = offset.as_u32() as i32;
         let value = match (storage, extend) {
             (StorageType::I8, Extend::Zero) => {
                 self.b.ins().uload8(types::I32, flags, address, offset)
@@ -296,9 +296,9 @@ impl Translator<'_, '_> {
         flags: MemFlagsData,
         value: Value,
         address: Value,
-        offset: u32,
+        offset: ObjectOffset,
     ) {
-        let offset = offset as i32;
+        let offset = offset.as_u32() as i32;
         match storage {
             StorageType::I8 => self.b.ins().istore8(flags, value, address, offset),
             StorageType::I16 => self.b.ins().istore16(flags, value, address, offset),

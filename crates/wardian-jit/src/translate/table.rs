@@ -64,9 +64,9 @@ impl Translator<'_, '_> {
     fn table_bounds(&mut self, index: TableIndex) -> (Value, i32) {
         let layout = self.env.layout;
         match self.env.info.defined_table(index) {
-            Some(defined) => (self.vmctx, layout.table(defined) as i32),
+            Some(defined) => (self.vmctx, layout.table(defined).as_i32()),
             None => {
-                let offset = layout.table_ref(index) as i32;
+                let offset = layout.table_ref(index).as_i32();
                 (self.load_fixed(types::I64, self.vmctx, offset), 0)
             }
         }

@@ -206,10 +206,10 @@ impl Translator<'_, '_> {
             *info.globals.get(index).ok_or_else(|| Fail(format!("there is no global {index}")))?;
         let (base, offset, region) = match info.defined_global(index) {
             Some(defined) => {
-                (self.vmctx, self.env.layout.global(defined) as i32, Region::Global(defined))
+                (self.vmctx, self.env.layout.global(defined).as_i32(), Region::Global(defined))
             }
             None => {
-                let offset = self.env.layout.global_ref(index) as i32;
+                let offset = self.env.layout.global_ref(index).as_i32();
                 let base = self.load_fixed(types::I64, self.vmctx, offset);
                 (base, 0, Region::ImportedGlobals)
             }

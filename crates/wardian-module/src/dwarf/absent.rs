@@ -2,6 +2,7 @@
 
 use super::{DebugInfo, SourceLocation};
 use std::ops::Range;
+use wardian_types::CodeOffset;
 
 /// Debug information of a module, which this build does not read.
 #[derive(Debug)]
@@ -20,23 +21,24 @@ impl Dwarf {
     }
 
     /// Nothing is known.
-    pub fn locate(&self, _: u32) -> Vec<SourceLocation> {
+    pub fn locate(&self, _: CodeOffset) -> Vec<SourceLocation> {
         Vec::new()
     }
 
     /// Nothing is known.
-    pub fn files(&self, _: Range<u32>, _: &mut dyn FnMut(&str, u32)) {}
+    pub fn files(&self, _: Range<CodeOffset>, _: &mut dyn FnMut(&str, u32)) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::{DebugInfo, Dwarf};
+    use wardian_types::CodeOffset;
 
     #[test]
     fn debug_sections_are_noticed_and_not_read() {
         let none = Dwarf::read(|_| None);
         assert_eq!(none.info(), DebugInfo::Absent);
         let some = Dwarf::read(|_| Some(&[1, 2, 3]));
-        assert_eq!((some.info(), some.locate(1)), (DebugInfo::NotRead, Vec::new()));
+        assert_eq!((some.info(), some.locate(CodeOffset::FIRST)), (DebugInfo::NotRead, Vec::new()));
     }
 }

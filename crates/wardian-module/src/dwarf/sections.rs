@@ -15,6 +15,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use wardian_types::CodeOffset;
 
 /// Debug information of a module (DWARF for WebAssembly tool convention: addresses are offsets
 /// into the code section).
@@ -88,10 +89,11 @@ impl Dwarf {
 
     /// Where a code-section offset comes from: the innermost inlined function first. Empty if
     /// nothing is known.
-    pub fn locate(&self, offset: u32) -> Vec<SourceLocation> {
-        self.state().look_up(offset..offset.saturating_add(1), |reader, work| {
+    pub fn locate(&self, offset: CodeOffset) -> Vec<SourceLocation> {
+        let offset = u64::from(offset.as_u32());
+        self.state().look_up(offset..offset + 1, |reader, work| {
             let mut found = Vec::new();
-            let mut lookup = reader.context.find_frames(u64::from(offset));
+            let mut lookup = reader.context.find_frames(offset);
             let frames = loop {
                 match lookup {
                     LookupResult::Output(frames) => break frames,
@@ -123,9 +125,9 @@ impl Dwarf {
     /// Reports which source files a range of code-section offsets comes from, and how many of its bytes each
     /// time; of inlined code the file of the innermost function. Bytes without debug information are left
     /// out.
-    pub fn files(&self, range: Range<u32>, reported: &mut dyn FnMut(&str, u32)) {
-        let (mut at, end) = (u64::from(range.start), u64::from(range.end));
-        self.state().look_up(range, |reader, work| {
+    pub fn files(&self, range: Range<CodeOffset>, reported: &mut dyn FnMut(&str, u32)) {
+        let (mut at, end) = (u64::from(range.start.as_u32()), u64::from(range.end.as_u32()));
+        self.state().look_up(at..end, |reader, work| {
             if !reader.in_order() {
                 return Some(());
             }
@@ -165,11 +167,11 @@ impl State {
     /// is too much, and then nothing is known from then on.
     fn look_up<T: Default>(
         &mut self,
-        range: Range<u32>,
+        range: Range<u64>,
         question: impl FnOnce(&mut Reader, &mut u64) -> Option<T>,
     ) -> T {
         let Some(reader) = &mut self.reader else { return T::default() };
-        let (looked_at, asked) = reader.claims.searched(range.start.into(), range.end.into());
+        let (looked_at, asked) = reader.claims.searched(range.start, range.end);
         let answer = self.work.checked_sub(1 + looked_at + ASKED * asked).and_then(|work| {
             self.work = work;
             question(reader, &mut self.work)

@@ -4,6 +4,7 @@ use super::{DebugInfo, Dwarf};
 use crate::{Module, Names};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use wardian_types::CodeOffset;
 
 /// Far more than what is allowed to take, on a machine that does something else as well.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -22,10 +23,12 @@ pub(super) fn read(sections: &Sections) -> Dwarf {
 pub(super) fn ask(dwarf: &Dwarf) -> DebugInfo {
     let mut bytes = 0;
     for offset in (0..4096).chain([u32::MAX]) {
-        let places = dwarf.locate(offset);
+        let places = dwarf.locate(CodeOffset::from_u32(offset));
         assert!(places.len() <= 300, "{} places", places.len());
     }
-    dwarf.files(0..u32::MAX, &mut |_, count| bytes += u64::from(count));
+    dwarf.files(CodeOffset::FIRST..CodeOffset::from_u32(u32::MAX), &mut |_, count| {
+        bytes += u64::from(count)
+    });
     assert!(bytes <= u64::from(u32::MAX));
     dwarf.info()
 }

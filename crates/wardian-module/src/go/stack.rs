@@ -14,9 +14,9 @@
 //! returns to.
 
 use super::calls::CallPoint;
-use super::{Go, points};
+use super::{Go, GoPc, points};
 use crate::ModuleInfo;
-use wardian_types::FuncIndex;
+use wardian_types::{CodeOffset, FuncIndex, GuestAddr};
 
 /// Calls of a stack that are followed.
 const DEEPEST: usize = 4096;
@@ -31,13 +31,14 @@ pub struct GoCall {
     /// The function's index.
     pub func: FuncIndex,
     /// The offset of the call in the code section, if the function has it.
-    pub offset: Option<u32>,
+    pub offset: Option<CodeOffset>,
 }
 
 /// What a walk found.
 #[derive(Debug, Default)]
 struct Walk {
-    calls: Vec<GoCall>,
+    /// Functions, and where they are returned to.
+    calls: Vec<(FuncIndex, GoPc)>,
     /// It came to the outermost call of the goroutine.
     is_whole: bool,
 }
@@ -49,8 +50,8 @@ impl Go {
         bytes: &[u8],
         info: &ModuleInfo,
         frames: &[FuncIndex],
-        sp: u32,
-        word: &dyn Fn(u32) -> Option<u64>,
+        sp: GuestAddr,
+        word: &dyn Fn(GuestAddr) -> Option<u64>,
     ) -> (usize, Vec<GoCall>) {
         // What the goroutine's functions call may be none of these: the host, or code without a stack of Go's.
         let start = frames.iter().position(|func| self.is_go(info, *func));
@@ -70,15 +71,15 @@ impl Go {
         bytes: &[u8],
         info: &ModuleInfo,
         tail: &[FuncIndex],
-        sp: u32,
-        word: &dyn Fn(u32) -> Option<u64>,
+        sp: GuestAddr,
+        word: &dyn Fn(GuestAddr) -> Option<u64>,
     ) -> Vec<GoCall> {
         let Some(first) = tail.first() else { return Vec::new() };
-        let size = self.frame_size(bytes, *first, u32::from(u16::MAX)).unwrap_or(0);
+        let size = self.frame_size(bytes, *first, GoPc::from_u32(u16::MAX.into())).unwrap_or(0);
         let places = [size, 0, size + ADDRESS, ADDRESS];
         let mut best = Walk::default();
         for place in places {
-            let walk = u64::from(sp).checked_add(place).map(|at| self.walk(bytes, tail, at, word));
+            let walk = sp.checked_add(place).map(|at| self.walk(bytes, tail, at, word));
             let Some(walk) = walk.flatten() else { continue };
             if walk.is_whole {
                 best = walk;
@@ -90,10 +91,8 @@ impl Go {
                 best = walk;
             }
         }
-        for call in &mut best.calls {
-            call.offset = self.offset(bytes, info, *call);
-        }
-        best.calls
+        let call = |(func, pc)| GoCall { func, offset: self.offset(bytes, info, func, pc) };
+        best.calls.into_iter().map(call).collect()
     }
 
     /// Whether a function is one whose calls are on the goroutine's stack: as its type says, it gets where to begin, and
@@ -106,24 +105,24 @@ impl Go {
     }
 
     /// Follows the stack from the place of an address to which the innermost function returns. None if it does not
-    /// return to those of the backtrace. In the calls' offsets there is where they return to, for now.
+    /// return to those of the backtrace.
     fn walk(
         &self,
         bytes: &[u8],
         tail: &[FuncIndex],
-        mut at: u64,
-        word: &dyn Fn(u32) -> Option<u64>,
+        mut at: GuestAddr,
+        word: &dyn Fn(GuestAddr) -> Option<u64>,
     ) -> Option<Walk> {
         let mut walk = Walk::default();
         let mut expected = tail.iter().skip(1);
-        let step = |at: &mut u64| {
-            let address = word(u32::try_from(*at).ok()?)?;
+        let step = |at: &mut GuestAddr| {
+            let address = word(*at)?;
             let (func, pc) = self.table.function_at(address)?;
             *at = at.checked_add(ADDRESS)?.checked_add(self.frame_size(bytes, func, pc)?)?;
-            Some(GoCall { func, offset: Some(pc) })
+            Some((func, pc))
         };
         for func in expected.by_ref() {
-            step(&mut at).filter(|call| call.func == *func)?;
+            step(&mut at).filter(|call| call.0 == *func)?;
         }
         let is_outermost = |func: FuncIndex| {
             self.table.entry(func).is_some_and(|entry| self.table.is_outermost(bytes, entry))
@@ -132,22 +131,29 @@ impl Go {
         while walk.calls.len() < DEEPEST && !walk.is_whole {
             let Some(call) = step(&mut at) else { break };
             walk.calls.push(call);
-            walk.is_whole = is_outermost(call.func);
+            walk.is_whole = is_outermost(call.0);
         }
         Some(walk)
     }
 
     /// Bytes from the stack pointer to the address that a function returns to.
-    fn frame_size(&self, bytes: &[u8], func: FuncIndex, pc: u32) -> Option<u64> {
+    fn frame_size(&self, bytes: &[u8], func: FuncIndex, pc: GoPc) -> Option<u64> {
         let size = self.table.frame_size(bytes, self.table.entry(func)?, pc)?;
         u64::try_from(size).ok()
     }
 
     /// The offset of a call, of which it is known where it returns to.
-    fn offset(&self, bytes: &[u8], info: &ModuleInfo, call: GoCall) -> Option<u32> {
-        let (entry, pc) = (self.table.entry(call.func)?, call.offset?.checked_sub(1)?);
+    fn offset(
+        &self,
+        bytes: &[u8],
+        info: &ModuleInfo,
+        func: FuncIndex,
+        returns_to: GoPc,
+    ) -> Option<CodeOffset> {
+        let entry = self.table.entry(func)?;
+        let pc = GoPc::from_u32(returns_to.as_u32().checked_sub(1)?);
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        let points = state.calls(call.func, || points(bytes, info, call.func, entry));
+        let points = state.calls(func, || points(bytes, info, func, entry));
         let found = points.iter().find(|point: &&CallPoint| point.pc == pc);
         found.map(|point| point.offset)
     }

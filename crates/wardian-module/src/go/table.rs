@@ -1,6 +1,7 @@
 //! Go's `runtime.pclntab`, as Go 1.18 and later write it.
 
 use super::image::{HIGHEST, Image};
+use super::{GoAddr, GoPc};
 use crate::{ConstOp, ElementItems, ElementSegment, ModuleInfo, SegmentMode};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -56,11 +57,19 @@ pub(super) struct Entry {
     record: u64,
 }
 
+/// Where a name is among the names.
+#[derive(Clone, Copy)]
+struct NameOffset(u32);
+
+/// Where a table of values is among those tables; zero for none.
+#[derive(Clone, Copy)]
+struct ValuesOffset(u32);
+
 /// Program counters with the same value in a table.
 struct Run {
     value: i32,
     /// The program counter behind the last one.
-    end: u32,
+    end: GoPc,
     /// How many runs there are up to this one.
     steps: usize,
 }
@@ -195,26 +204,26 @@ impl Table {
 
     /// Its name.
     pub(super) fn function_name<'a>(&self, bytes: &'a [u8], entry: Entry) -> Option<&'a str> {
-        self.name(bytes, self.u32(bytes, entry.record + 4)?)
+        self.name(bytes, NameOffset(self.u32(bytes, entry.record + 4)?))
     }
 
     /// The function that an address is in, and the number of the point in it.
-    pub(super) fn function_at(&self, address: u64) -> Option<(FuncIndex, u32)> {
+    pub(super) fn function_at(&self, address: u64) -> Option<(FuncIndex, GoPc)> {
         let func = *self.by_address.get(&(address >> 16))?;
-        Some((func, (address & 0xffff) as u32))
+        Some((func, GoPc::from_u32((address & 0xffff) as u32)))
     }
 
     /// The addresses that functions have, from the lowest on.
-    pub(super) fn addresses(&self) -> Option<Range<u32>> {
+    pub(super) fn addresses(&self) -> Option<Range<GoAddr>> {
         let (low, high) = (self.by_address.keys().min()?, self.by_address.keys().max()?);
-        let address = |upper: u64| u32::try_from(upper.checked_shl(16)?).ok();
-        Some(address(*low)?..address(high + 1).unwrap_or(u32::MAX))
+        let address = |upper: u64| u32::try_from(upper.checked_shl(16)?).ok().map(GoAddr::from_u32);
+        Some(address(*low)?..address(high + 1).unwrap_or(GoAddr::from_u32(u32::MAX)))
     }
 
     /// Bytes between the stack pointer and the address that the function returns to. At a number past all points it is
     /// that of the last one.
-    pub(super) fn frame_size(&self, bytes: &[u8], entry: Entry, pc: u32) -> Option<i32> {
-        let table = self.u32(bytes, entry.record + 16)?;
+    pub(super) fn frame_size(&self, bytes: &[u8], entry: Entry, pc: GoPc) -> Option<i32> {
+        let table = ValuesOffset(self.u32(bytes, entry.record + 16)?);
         self.run(bytes, table, pc, FRAME_STEPS).map(|run| run.value)
     }
 
@@ -226,7 +235,7 @@ impl Table {
 
     /// Where it begins.
     pub(super) fn start<'a>(&self, bytes: &'a [u8], entry: Entry) -> Option<Place<'a>> {
-        let (mut place, _) = self.place(bytes, entry, 0)?;
+        let (mut place, _) = self.place(bytes, entry, GoPc::FIRST)?;
         if self.has_start_line {
             place.line = self.u32(bytes, entry.record + 36).filter(|line| *line > 0);
         }
@@ -240,7 +249,7 @@ impl Table {
         &self,
         bytes: &'a [u8],
         entry: Entry,
-        mut pc: u32,
+        mut pc: GoPc,
         work: &mut u64,
     ) -> Option<Vec<Place<'a>>> {
         let mut places = Vec::new();
@@ -261,10 +270,10 @@ impl Table {
     }
 
     /// File and line of a program counter.
-    fn place<'a>(&self, bytes: &'a [u8], entry: Entry, pc: u32) -> Option<(Place<'a>, usize)> {
+    fn place<'a>(&self, bytes: &'a [u8], entry: Entry, pc: GoPc) -> Option<(Place<'a>, usize)> {
         let record = entry.record;
-        let (file, a) = self.value(bytes, self.u32(bytes, record + 20)?, pc)?;
-        let (line, b) = self.value(bytes, self.u32(bytes, record + 24)?, pc)?;
+        let (file, a) = self.value(bytes, ValuesOffset(self.u32(bytes, record + 20)?), pc)?;
+        let (line, b) = self.value(bytes, ValuesOffset(self.u32(bytes, record + 24)?), pc)?;
         let unit = u64::from(self.u32(bytes, record + 32)?) + u64::from(u32::try_from(file).ok()?);
         let file = self.u32(bytes, self.units.checked_add(4 * unit)?)?;
         let file = self.string(bytes, self.files.checked_add(file.into())?)?;
@@ -273,7 +282,7 @@ impl Table {
     }
 
     /// Name and place of the inlined call that a program counter is in.
-    fn inlined_call(&self, bytes: &[u8], entry: Entry, pc: u32) -> Option<(u32, u32)> {
+    fn inlined_call(&self, bytes: &[u8], entry: Entry, pc: GoPc) -> Option<(NameOffset, GoPc)> {
         let tree = self.data?.checked_add(self.inlined_at(bytes, entry)?.into())?;
         let (index, _) = self.value(bytes, self.inlined_index(bytes, entry)?, pc)?;
         let size = if self.has_start_line { 16 } else { 20 };
@@ -282,18 +291,18 @@ impl Table {
     }
 
     /// Name and place of a call in a tree of inlined calls.
-    fn call(&self, bytes: &[u8], at: u64) -> Option<(u32, u32)> {
+    fn call(&self, bytes: &[u8], at: u64) -> Option<(NameOffset, GoPc)> {
         let (name, parent) = if self.has_start_line { (4, 8) } else { (12, 16) };
         let name = self.u32(bytes, at.checked_add(name)?)?;
         let parent = self.u32(bytes, at.checked_add(parent)?)?;
-        (parent <= 0xffff && name > 0).then_some((name, parent))
+        (parent <= 0xffff && name > 0).then_some((NameOffset(name), GoPc::from_u32(parent)))
     }
 
     /// The table that says in which inlined call each program counter is.
-    fn inlined_index(&self, bytes: &[u8], entry: Entry) -> Option<u32> {
+    fn inlined_index(&self, bytes: &[u8], entry: Entry) -> Option<ValuesOffset> {
         let count = self.u32(bytes, entry.record + 28)?;
         let value = self.u32(bytes, self.after_record(entry) + 8)?;
-        (count > 2 && value != 0).then_some(value)
+        (count > 2 && value != 0).then_some(ValuesOffset(value))
     }
 
     /// Where the tree of inlined calls is in the data about functions.
@@ -311,25 +320,25 @@ impl Table {
 
     /// The value that a table has for a program counter, and how many steps were made. A table consists of
     /// pairs: how much the value changes, and for how many program counters.
-    fn value(&self, bytes: &[u8], table: u32, pc: u32) -> Option<(i32, usize)> {
+    fn value(&self, bytes: &[u8], table: ValuesOffset, pc: GoPc) -> Option<(i32, usize)> {
         let run = self.run(bytes, table, pc, STEPS).filter(|run| pc < run.end)?;
         Some((run.value, run.steps))
     }
 
     /// The run of program counters with the same value that one is in, or the last run.
-    fn run(&self, bytes: &[u8], table: u32, pc: u32, most: usize) -> Option<Run> {
-        if table == 0 {
+    fn run(&self, bytes: &[u8], table: ValuesOffset, pc: GoPc, most: usize) -> Option<Run> {
+        if table.0 == 0 {
             return None;
         }
-        let mut at = self.values.checked_add(table.into())?;
-        let mut run = Run { value: -1, end: 0, steps: 0 };
+        let mut at = self.values.checked_add(table.0.into())?;
+        let mut run = Run { value: -1, end: GoPc::FIRST, steps: 0 };
         while run.steps < most {
             let change = self.varint(bytes, &mut at)?;
             if change == 0 && run.steps > 0 {
                 return Some(run);
             }
             let change = (change >> 1).cast_signed() ^ -((change & 1).cast_signed());
-            let end = run.end.checked_add(self.varint(bytes, &mut at)?)?;
+            let end = GoPc::from_u32(run.end.as_u32().checked_add(self.varint(bytes, &mut at)?)?);
             run = Run { value: run.value.wrapping_add(change), end, steps: run.steps + 1 };
             if pc < end {
                 return Some(run);
@@ -351,7 +360,7 @@ impl Table {
         None
     }
 
-    fn name<'a>(&self, bytes: &'a [u8], offset: u32) -> Option<&'a str> {
+    fn name<'a>(&self, bytes: &'a [u8], NameOffset(offset): NameOffset) -> Option<&'a str> {
         self.string(bytes, self.names.checked_add(offset.into())?)
     }
 

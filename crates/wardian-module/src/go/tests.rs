@@ -2,9 +2,9 @@
 
 mod program;
 
-use crate::{DebugInfo, Module};
+use crate::{DebugInfo, GoAddr, Module};
 use program::{GO_1_18, GO_1_20, GO_1_27, data, memory};
-use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex};
+use wardian_types::{CodeOffset, CoreFeatures, DefinedFuncIndex, FuncIndex, GuestAddr};
 
 /// A module with two functions in the tables, and one that is not.
 fn module(memory: &[u8]) -> Module {
@@ -29,7 +29,8 @@ fn places(module: &Module, defined: usize) -> Vec<String> {
     let body = module.info().bodies[DefinedFuncIndex::from_usize(defined)].clone();
     let mut all = Vec::new();
     for at in body {
-        let found = module.source_locations((at - module.info().code_section) as u32);
+        let found =
+            module.source_locations(CodeOffset::from_usize(at - module.info().code_section));
         let place = |place: &crate::SourceLocation| {
             let about = if place.approximate { "~" } else { "" };
             let (function, line) = (place.function.as_deref(), place.line.unwrap_or_default());
@@ -76,7 +77,9 @@ fn functions_have_names_files_and_lines() {
 fn sizes_by_file_are_those_of_functions() {
     let module = module(&memory(GO_1_20));
     let mut files = Vec::new();
-    module.source_files(0..u32::MAX, &mut |file, bytes| files.push((file.to_owned(), bytes)));
+    module.source_files(CodeOffset::FIRST..CodeOffset::from_u32(u32::MAX), &mut |file, bytes| {
+        files.push((file.to_owned(), bytes))
+    });
     let bodies: Vec<u32> = module.info().bodies.iter().map(|body| body.len() as u32).collect();
     assert_eq!(files, [("main.go".to_owned(), bodies[0]), ("helper.go".to_owned(), bodies[1])]);
 }
@@ -95,7 +98,11 @@ fn calls_of_a_goroutine_are_on_its_stack() {
     for version in [GO_1_18, GO_1_20, GO_1_27] {
         let module = module(&memory(version));
         let calls = calls(&module);
-        assert_eq!(module.go_addresses(), Some(0x1000_0000..0x1002_0000), "{version:?}");
+        assert_eq!(
+            module.go_addresses(),
+            Some(GoAddr::from_u32(0x1000_0000)..GoAddr::from_u32(0x1002_0000)),
+            "{version:?}"
+        );
         let main = |call: usize| 0x1000_0001 + call as u64;
         let helper = 0x1001_0001;
         let last = (1, Some(calls[1]));
@@ -120,14 +127,16 @@ fn calls_of_a_goroutine_are_on_its_stack() {
             (&[3], &[0, main(1)], &[]),
             (&[], &[], &[]),
         ] {
-            let word = |at: u32| {
-                let at = at.checked_sub(1000).filter(|at| at % 8 == 0)?;
+            let word = |at: GuestAddr| {
+                let at = at.as_u64().checked_sub(1000).filter(|at| at % 8 == 0)?;
                 stack.get(at as usize / 8).copied()
             };
             let indices: Vec<_> = frames.iter().copied().map(FuncIndex::from_u32).collect();
-            let (inner, found) = module.go_callers(&indices, 1000, &word);
-            let found: Vec<_> =
-                found.iter().map(|call| (call.func.as_u32(), call.offset)).collect();
+            let (inner, found) = module.go_callers(&indices, GuestAddr::from_u64(1000), &word);
+            let found: Vec<_> = found
+                .iter()
+                .map(|call| (call.func.as_u32(), call.offset.map(CodeOffset::as_u32)))
+                .collect();
             assert_eq!(found, expected, "{version:?} {frames:?} {stack:x?}");
             let helpers = frames.iter().rposition(|func| *func == 2).map_or(0, |at| at + 1);
             assert!(expected.is_empty() || inner == helpers, "{version:?} {frames:?}");
@@ -138,10 +147,11 @@ fn calls_of_a_goroutine_are_on_its_stack() {
 #[test]
 fn a_stack_without_an_end_is_bounded() {
     let module = module(&memory(GO_1_20));
-    let (_, found) = module.go_callers(&[FuncIndex::from_u32(2)], 8, &|_| Some(0x1001_0001));
+    let helper = [FuncIndex::from_u32(2)];
+    let (_, found) = module.go_callers(&helper, GuestAddr::from_u64(8), &|_| Some(0x1001_0001));
     assert!((1000..10_000).contains(&found.len()), "{}", found.len());
-    for sp in [0, 1, u32::MAX, u32::MAX - 7] {
-        assert!(module.go_callers(&[FuncIndex::from_u32(2)], sp, &|_| None).1.is_empty());
+    for sp in [0, 1, u32::MAX, u32::MAX - 7].map(u64::from).map(GuestAddr::from_u64) {
+        assert!(module.go_callers(&helper, sp, &|_| None).1.is_empty());
     }
 }
 
@@ -156,11 +166,11 @@ fn damaged_tables_are_no_reason_to_fail() {
             )
         });
         _ = (places(&module, 0), places(&module, 1));
-        module.source_files(0..u32::MAX, &mut |_, _| ());
+        module.source_files(CodeOffset::FIRST..CodeOffset::from_u32(u32::MAX), &mut |_, _| ());
         _ = module.go_addresses();
         for address in [0x1000_0002, 0x1001_0001] {
-            _ = module
-                .go_callers(&[FuncIndex::from_u32(2)], 64, &|at| (at < 4096).then_some(address));
+            let word = |at: GuestAddr| (at.as_u64() < 4096).then_some(address);
+            _ = module.go_callers(&[FuncIndex::from_u32(2)], GuestAddr::from_u64(64), &word);
         }
     };
     for version in [GO_1_18, GO_1_27] {

@@ -14,7 +14,7 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use wardian_module::MemoryOperator;
 use wardian_types::{GuestAddr, MemoryIndex};
-use wardian_vm::addr::{DataAddr, VmCtxPtr};
+use wardian_vm::addr::DataAddr;
 use wardian_vm::layout::{Refused, refused};
 
 /// Addresses from here on are not reported: the interpreter does not keep them.
@@ -26,10 +26,9 @@ impl StoreInner {
         // SAFETY: the context is valid, and no guest of the store runs at this moment.
         let Refused { ctx, start, size, memory } =
             unsafe { std::mem::take(&mut (*self.ctx()).refused) };
-        let instance = self.instance_at(VmCtxPtr::from_usize(ctx & !refused::MASK))?;
+        let instance = self.instance_at(ctx.ctx())?;
         let access = |address, size, memory| self.access(instance, memory, address, size);
-        let start = GuestAddr::from_u64(start);
-        match (ctx & refused::MASK, frame.and_then(operator)) {
+        match (ctx.known(), frame.and_then(operator)) {
             (refused::RANGE, _) => access(start, size, MemoryIndex::from_u32(memory as u32)),
             (refused::ADDRESS, Some(op)) => access(start, op.size, op.memory),
             (_, Some(op)) => access(start.checked_add(op.offset)?, op.size, op.memory),
@@ -94,5 +93,5 @@ impl StoreInner {
 /// The operator that a frame is at, if it accesses memory.
 fn operator(frame: &Frame) -> Option<MemoryOperator> {
     let module = &frame.module.decoded;
-    MemoryOperator::at(module.info(), module.bytes(), frame.offset?.as_u32())
+    MemoryOperator::at(module.info(), module.bytes(), frame.offset?)
 }

@@ -7,7 +7,7 @@ use crate::call::exit::{is_access, is_interrupted};
 use crate::call::raw_bytes::{copy_raw, fill_raw};
 use crate::call::runtime_calls::loop_header;
 use crate::call::waits;
-use crate::ids::{InstanceId, TableId};
+use crate::ids::{InstanceId, InterpretedIndex, TableId};
 use crate::listen;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
@@ -19,6 +19,7 @@ use wardian_types::{
     TagIndex, TrapCode, TypeIndex,
 };
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
+use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx};
@@ -101,8 +102,8 @@ unsafe fn run(vm: VmCtxPtr, work: impl FnOnce(&mut StoreInner, InstanceId) -> Re
     // from the `&mut` that the call into the guest holds; its first field is `inner`.
     unsafe {
         let ctx = vm.store();
-        let position = InstanceId::from_u32(vm.owner() as u32);
-        let inner = (*ctx).owner as *mut StoreInner;
+        let position = vm.instance();
+        let inner = (*ctx).owner.as_ptr::<StoreInner>();
         finish(ctx, inner, catch_unwind(AssertUnwindSafe(|| work(&mut *inner, position))))
     }
 }
@@ -185,8 +186,8 @@ builtins! { other:
         store.out_of_fuel()
     }
 
-    fn prepare(store, instance, position) {
-        store.prepare(instance, position as u32)?;
+    fn prepare(store, instance, which: InterpretedIndex) {
+        store.prepare(instance, which)?;
         Ok(0)
     }
 
@@ -304,11 +305,11 @@ builtins! { safepoint:
     }
 
     fn struct_new(store, instance, ty: TypeIndex) {
-        store.new_struct(instance, ty).map(u64::from)
+        store.new_struct(instance, ty).map(HeapRef::as_word)
     }
 
     fn array_new(store, instance, ty: TypeIndex, length) {
-        store.new_array(instance, ty, length as u32).map(u64::from)
+        store.new_array(instance, ty, length as u32).map(HeapRef::as_word)
     }
 
     fn array_repeat(store, _instance, array, index, length) {
@@ -365,7 +366,7 @@ builtins! { safepoint:
 unsafe extern "C" fn prepare_host(host: VmCtxPtr) -> u64 {
     let work = |store: &mut StoreInner, _: InstanceId| -> Result<u64> {
         // SAFETY: the stub passes the record of the host function that its guest calls.
-        unsafe { store.prepare_host(host.word::<HostFunc>(0))? };
+        unsafe { store.prepare_host(host.as_ptr::<HostFunc>())? };
         Ok(0)
     };
     // SAFETY: such records begin with the store's context, as instances do.

@@ -78,10 +78,10 @@ impl StoreInner {
     fn make_room(&mut self, values: &[u64]) -> Result<()> {
         if self.exceptions.is_full() {
             // The values are the guest's still, but its frame may not need them any more.
-            let base = self.gc.constants.len();
-            self.gc.constants.extend(values.iter().map(|word| [*word, 0]));
+            let base = self.gc.operands().height();
+            self.gc.operands().push_words(values);
             self.collect_garbage(true);
-            self.gc.constants.truncate(base);
+            self.gc.operands().truncate(base);
             // SAFETY: a guest runs, and this is the only use of the limiter.
             let limiter = unsafe { self.running_limiter() };
             if !self.exceptions.ask(limiter)? {
@@ -141,16 +141,12 @@ impl StoreInner {
     /// What a guest holds as an exception.
     pub(crate) fn exception_of(&self, handle: u64) -> Option<Exception> {
         let (tag, slots) = self.exceptions.get(handle)?;
-        let types = self.exceptions.tag(TagId::from_u32(tag)).ty.params();
+        let types = self.exceptions.tag(tag).ty.params();
         let mut values = Vec::with_capacity(types.len());
         // SAFETY: they are values of these types, of a guest or from `exception_to_handle`.
         unsafe { self.read_values(types, slots, |_, value| values.push(value)) };
-        let name = self.tag_name(TagId::from_u32(tag)).map(str::to_owned);
-        Some(Exception::new(
-            Tag { store: self.id(), index: TagId::from_u32(tag) },
-            values.into(),
-            name,
-        ))
+        let name = self.tag_name(tag).map(str::to_owned);
+        Some(Exception::new(Tag { store: self.id(), index: tag }, values.into(), name))
     }
 
     /// The name that the module which defines a tag gives it: in its name section, else as an export.

@@ -126,12 +126,12 @@ pub(crate) unsafe fn caller<'a, T: Embedder>(
     // holds, and that is not used until the guest returns.
     unsafe {
         let ctx = (*host).store;
-        let store = Lent::new((*ctx).owner as *mut StoreData<T>);
+        let store = Lent::new((*ctx).owner.as_ptr::<StoreData<T>>());
         let vmctx = match (*host).caller {
             VmCtxPtr::NULL => (*ctx).indirect_caller,
             caller => caller,
         };
-        let definition = (*host).definition as *const HostDef;
+        let definition = (*host).definition.as_ptr::<HostDef>().cast_const();
         Called::new(store, vmctx, HostCall::new(definition, slots))
     }
 }
@@ -148,14 +148,14 @@ where
     // SAFETY: compiled code passes the record of a function made by `HostDef::typed` with these
     // very types, and slots enough for its parameters and results.
     unsafe {
-        let closure = &*((*host).data as *const F);
+        let closure = &*((*host).data.as_ptr::<F>());
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
             // No reference to the slots is held while the closure runs: a checkpoint reads them.
             let given = std::slice::from_raw_parts(slots, P::SLOTS);
             let params = P::read_list(caller.inner(), given);
             let results = closure(caller, params)?;
-            let store = (*(*host).store).owner as *mut StoreData<T>;
+            let store = (*(*host).store).owner.as_ptr::<StoreData<T>>();
             let inner = &mut (*store).inner;
             if R::HAS_EXTERNS {
                 inner.collect_if_due();
@@ -180,10 +180,10 @@ where
 {
     // SAFETY: as above, for a function made by `HostDef::raw`.
     unsafe {
-        let raw = &*((*host).data as *const Raw<F>);
+        let raw = &*((*host).data.as_ptr::<Raw<F>>());
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
-            let store = (*(*host).store).owner as *mut StoreData<T>;
+            let store = (*(*host).store).owner.as_ptr::<StoreData<T>>();
             // The closure writes to slots of its own, since a checkpoint reads the guest's arguments while it runs.
             let mut few = [0; FEW_SLOTS];
             let mut many = Vec::new();
@@ -215,10 +215,10 @@ where
 {
     // SAFETY: as above, for a function made by `HostDef::values`.
     unsafe {
-        let raw = &*((*host).data as *const Raw<F>);
+        let raw = &*((*host).data.as_ptr::<Raw<F>>());
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
-            let store = (*(*host).store).owner as *mut StoreData<T>;
+            let store = (*(*host).store).owner.as_ptr::<StoreData<T>>();
             // No reference to the slots is held while the closure runs: a checkpoint reads them.
             let given = std::slice::from_raw_parts(slots, raw.ty.param_slots());
             let params = read_params(&mut (*store).inner, &raw.ty, given);
@@ -235,8 +235,8 @@ unsafe extern "C" fn dispatch_stressed(host: *mut HostFunc, slots: *mut u64) -> 
     // SAFETY: as for every dispatch: the record of a host function of the store that its guest calls, with slots for
     // its parameters. The definition lives as long as the record. Nobody else uses the store now.
     unsafe {
-        let def = &*((*host).definition as *const HostDef);
-        let store = (*(*host).store).owner as *mut StoreInner;
+        let def = &*((*host).definition.as_ptr::<HostDef>().cast_const());
+        let store = (*(*host).store).owner.as_ptr::<StoreInner>();
         let held = std::slice::from_raw_parts(slots, def.ty.param_slots());
         let collected = catch_unwind(AssertUnwindSafe(|| (*store).stress(held)));
         if let Err(panic) = collected {
@@ -366,7 +366,7 @@ pub(crate) unsafe fn finish<T: Embedder>(
     };
     // SAFETY: as in `dispatch_typed`; the closure and its `Caller` are gone.
     unsafe {
-        let owner = (*(*host).store).owner as *mut StoreData<T>;
+        let owner = (*(*host).store).owner.as_ptr::<StoreData<T>>();
         (*owner).inner.fail_in_host(error);
     }
     1

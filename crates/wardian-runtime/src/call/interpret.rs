@@ -231,7 +231,7 @@ impl Run {
             std::ptr::copy(slots.as_ptr(), start, arg_slots as usize);
             self.stand_in_caller(previous);
             match target & target::KIND {
-                target::HOST => return self.call_host(ctx.word(0), start, previous),
+                target::HOST => return self.call_host(ctx.as_ptr(), start, previous),
                 // The executor would have made the call itself, if no listener had to be notified of the tail
                 // call.
                 target::INTERPRETED => {
@@ -383,7 +383,7 @@ impl Run {
         // dispatch to takes slots for its signature.
         unsafe {
             let (ty, dispatch) = {
-                let def = &*((*host).definition as *const HostDef);
+                let def = &*((*host).definition.as_ptr::<HostDef>().cast_const());
                 (def.ty.clone(), (*host).dispatch)
             };
             let end = slots.add(ty.buffer_slots());
@@ -551,7 +551,7 @@ impl Run {
             std::ptr::copy_nonoverlapping((*ctx).args.as_ptr(), slots, ty.param_slots());
             let previous = CallerLink::boundary(boundary);
             match kind {
-                FuncKind::Host(_) => self.call_host((*func).ctx.word(0), slots, previous),
+                FuncKind::Host(_) => self.call_host((*func).ctx.as_ptr(), slots, previous),
                 FuncKind::Wasm { instance, func } => {
                     let module = &(&(*inner).entities)[instance].module();
                     let defined = module.decoded.info().defined_function(func);

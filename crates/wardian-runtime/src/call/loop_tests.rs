@@ -11,6 +11,7 @@ use crate::{Engine, Result};
 use ValType::{F32, F64, I32, I64, V128};
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, ValType};
 use wardian_vm::activation::{self, Outcome};
+use wardian_vm::addr::OwnerPtr;
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::interpreted::FrameLayout;
 
@@ -274,7 +275,7 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     // SAFETY: the code has the native signature of the trampoline's type; the instance is of this
     // store, the frame fits the function, and `owner` is the store that is not used meanwhile.
     let outcome = unsafe {
-        (*ctx).owner = std::ptr::from_mut(store) as usize;
+        (*ctx).owner = OwnerPtr::of(std::ptr::from_mut(store));
         activation::enter(ctx, vmctx, code.start(), args.as_mut_ptr(), trampoline)
     };
     assert_eq!(outcome, Outcome::Returned);

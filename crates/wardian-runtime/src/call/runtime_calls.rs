@@ -15,7 +15,7 @@
 
 use crate::call::exit::is_interrupted;
 use crate::call::interpret::{Callee, host_target};
-use crate::ids::{FuncId, InstanceId};
+use crate::ids::{FuncId, InstanceId, InterpretedIndex};
 use crate::module::tiers::{CompileRequest, TierState};
 use crate::settings::EngineKind;
 use crate::store::functions::FuncKind;
@@ -240,24 +240,24 @@ impl StoreInner {
     }
 
     /// Makes the record by which compiled code calls an interpreted function.
-    pub(crate) fn prepare(&mut self, instance: InstanceId, position: u32) -> Result<()> {
-        let (defined, noted) = (position / 2, u64::from(position % 2));
+    pub(crate) fn prepare(&mut self, instance: InstanceId, which: InterpretedIndex) -> Result<()> {
+        let defined = which.defined();
         let data = &self.entities[instance];
-        let ty = data.module().decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
-        let signature = data.module().signature_of(DefinedFuncIndex::from_u32(defined));
+        let ty = data.module().decoded.info().defined_type(defined);
+        let signature = data.module().signature_of(defined);
         let trampoline = self.engine().interpreted_trampoline(signature)?;
         let record = InterpretedFunc {
             store: self.ctx(),
             vmctx: data.vm().address(),
-            defined: defined.into(),
-            noted,
+            defined: defined.as_u32().into(),
+            noted: which.is_noted().into(),
             param_slots: ty.param_slots() as u32,
             result_slots: ty.result_slots() as u32,
             stub: segment::interpreted_stub(),
             trampoline,
         };
         let record = self.entities.funcs_mut().add_interpreted(record);
-        self.entities[instance].set_interpreted(position as usize, record);
+        self.entities[instance].set_interpreted(which, record);
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl StoreInner {
     pub(crate) unsafe fn prepare_host(&mut self, host: *mut HostFunc) -> Result<()> {
         // SAFETY: the caller's promise; the definition lives as long as the record.
         unsafe {
-            let ty = &(*((*host).definition as *const HostDef)).ty;
+            let ty = &(*((*host).definition.as_ptr::<HostDef>().cast_const())).ty;
             let signature = self.engine().signatures().get(ty)?;
             (*host).trampoline = self.engine().trampoline(&signature)?.host;
             // The guest may have it as a type with subtypes only.

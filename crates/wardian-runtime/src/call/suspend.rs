@@ -97,9 +97,9 @@ where
     // SAFETY: compiled code passes the record of a function made by `HostDef::asynchronous` with
     // these very types. The closure lives as long as its store.
     unsafe {
-        let owner = (*(*host).store).owner as *mut StoreData<T>;
+        let owner = (*(*host).store).owner.as_ptr::<StoreData<T>>();
         let started = catch_unwind(AssertUnwindSafe(|| {
-            let own = &*((*host).data as *const Asynchronous<F, V, R>);
+            let own = &*((*host).data.as_ptr::<Asynchronous<F, V, R>>());
             let finish = own.finish;
             let entry = activation::serial((*host).store);
             let caller = crate::call::host::caller::<T>(host, slots).in_entry(entry);

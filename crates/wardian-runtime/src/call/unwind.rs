@@ -31,7 +31,7 @@ pub(crate) unsafe extern "C" fn unwind(ctx: *mut StoreCtx) -> bool {
     // SAFETY: called for the innermost entry of a store, which was left by a call of the host; `owner` is set
     // as for every entry, and no reference to the store is held by who runs the entry.
     unsafe {
-        let inner = &mut *((*ctx).owner as *mut StoreInner);
+        let inner = &mut *((*ctx).owner.as_ptr::<StoreInner>());
         let done = catch_unwind(AssertUnwindSafe(|| inner.catch()));
         done.unwrap_or_else(|panic| {
             inner.end_throw();
@@ -118,9 +118,9 @@ impl StoreInner {
             loop {
                 let landing = match walk.place()? {
                     Place::Compiled { pc, fp } => {
-                        self.compiled_handler(walk, &mut code, (pc, fp), TagId::from_u32(tag))
+                        self.compiled_handler(walk, &mut code, (pc, fp), tag)
                     }
-                    Place::Interpreted { fp } => self.interpreted_handler(fp, TagId::from_u32(tag)),
+                    Place::Interpreted { fp } => self.interpreted_handler(fp, tag),
                 };
                 if landing.is_some() {
                     return landing;
@@ -149,9 +149,9 @@ impl StoreInner {
         // SAFETY: the compiler has put the instance there, in the frame of this very call or in a register.
         let vmctx = unsafe {
             match instance {
-                InstanceAt::Stack(offset) => *sp.above(offset as usize).as_ptr(),
+                InstanceAt::Stack(offset) => *sp.above(offset.index()).as_ptr(),
                 InstanceAt::Register(at) => {
-                    VmCtxPtr::from_usize(walk.register(at as usize, |pc| code.saved_at(pc)))
+                    VmCtxPtr::from_usize(walk.register(at, |pc| code.saved_at(pc)))
                 }
             }
         };
@@ -228,7 +228,7 @@ impl StoreInner {
             match landing {
                 Landing::Compiled { handler } => {
                     let payload = values.as_ptr() as u64;
-                    (*ctx).caught_by = handler.number.into();
+                    (*ctx).caught_by = handler.number.as_u32().into();
                     let (size, pc) = (handler.frame_size, handler.pc);
                     let mut code = Code::new(self.engine());
                     walk.land_compiled(ctx, size, pc, payload, |pc| code.saved_at(pc));

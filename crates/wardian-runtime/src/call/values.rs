@@ -71,7 +71,7 @@ impl StoreInner {
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
             Val::ExternRef(value) => self.extern_to_handle(value.as_ref())?,
             Val::AnyRef(None) | Val::ExnRef(None) => 0,
-            Val::AnyRef(Some(value)) => u64::from(self.reference_of(value)?),
+            Val::AnyRef(Some(value)) => self.reference_of(value)?.as_word(),
             Val::ExnRef(Some(exception)) => self.exception_to_handle(exception)?,
         };
         Ok(())

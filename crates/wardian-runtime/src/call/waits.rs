@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use wardian_types::{GuestAddr, MemoryIndex, TrapCode};
-use wardian_vm::addr::{DataAddr, VmCtxPtr};
+use wardian_vm::addr::{DataAddr, OwnerPtr, VmCtxPtr};
 use wardian_vm::park::{Queued, WaitResult};
 
 pub(crate) unsafe extern "C" fn atomic_wait32(
@@ -92,9 +92,9 @@ unsafe fn wait(
     // store, no reference into it is used here.
     unsafe {
         let ctx = vmctx.store();
-        let position = InstanceId::from_u32(vmctx.owner() as u32);
+        let position = vmctx.instance();
         let owner = (*ctx).owner;
-        let inner = owner as *mut StoreInner;
+        let inner = owner.as_ptr::<StoreInner>();
         let work = || {
             if !join(&mut *inner, position)? {
                 return Ok(WaitResult::NotEqual as u64);
@@ -211,9 +211,9 @@ pub(crate) unsafe fn sleep(
 /// # Safety
 ///
 /// `store` is the address of a `StoreData<T>` whose guest waits. No reference into it is used meanwhile.
-unsafe fn serve<T: Embedder>(store: usize) -> Result<()> {
+unsafe fn serve<T: Embedder>(store: OwnerPtr) -> Result<()> {
     // SAFETY: the caller's promise.
-    unsafe { (*(store as *mut StoreData<T>)).serve_checkpoints(Standing::Wait) }
+    unsafe { (*store.as_ptr::<StoreData<T>>()).serve_checkpoints(Standing::Wait) }
 }
 
 impl<T: Embedder> StoreData<T> {

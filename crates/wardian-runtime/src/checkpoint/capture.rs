@@ -6,7 +6,8 @@ use super::{Standing, refused};
 use crate::Result;
 use crate::checkpoint::SharedMemories;
 use crate::checkpoint::state::{
-    GlobalState, InstanceState, Item, MemoryState, Shared, State, TableState, Value,
+    GlobalState, InstanceState, MemoryState, ModuleNumber, SegmentState, Shared, State, TableState,
+    Value,
 };
 use crate::ids::{InstanceId, MemoryId};
 use crate::module::ModuleInner;
@@ -14,7 +15,7 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::value::SharedMemory;
 use std::sync::Arc;
-use wardian_types::{GlobalIndex, ValType};
+use wardian_types::ValType;
 
 /// A store that was written down.
 pub struct Captured {
@@ -129,11 +130,11 @@ impl StoreInner {
                 let ty = ValType::Ref(info.elements[segment].element);
                 // SAFETY: they were evaluated as elements of this type, and are held as such.
                 let values = unsafe { self.values(writer, ty, words)? };
-                elements.push((segment.as_u32(), values));
+                elements.push(SegmentState { segment, elements: values });
             }
             let dropped = data.segments().dropped();
             instances.push(InstanceState {
-                module: module.expect("it is among them") as u32,
+                module: ModuleNumber::from_usize(module.expect("it is among them")),
                 name: data.given_name().map(str::to_owned),
                 imports: writer.graph.imports[InstanceId::from_usize(instance)].clone(),
                 dropped_elements: dropped.elements(),
@@ -185,9 +186,7 @@ impl StoreInner {
     ) -> Result<Vec<GlobalState>> {
         let mut globals = Vec::new();
         for (item, is_defined) in writer.graph.global_list.clone() {
-            let Item { instance, index } = item;
-            let (at, ty) =
-                self.entities[InstanceId::from_u32(instance)].global(GlobalIndex::from_u32(index));
+            let (at, ty) = self.entities[item.instance()].global(item.index());
             // Others are what their initializers say, which may refer to globals of the embedder's: those of a fork get
             // their references afterwards.
             let is_made = match purpose {

@@ -89,7 +89,7 @@ struct Made {
     tables: HashMap<TableId, TableId>,
     tags: HashMap<TagId, TagId>,
     /// By address.
-    globals: HashMap<usize, GlobalAt>,
+    globals: HashMap<GlobalAt, GlobalAt>,
 }
 
 impl<T: Embedder> Origin<T> for Parent<'_> {
@@ -224,7 +224,7 @@ impl Parent<'_> {
         index: GlobalIndex,
     ) -> Result<Global> {
         let (address, ty) = self.store.entities[self.instance].global(index);
-        let known = self.made.globals.get(&(address.as_ptr() as usize)).copied();
+        let known = self.made.globals.get(&GlobalAt(address)).copied();
         let at = match known {
             Some(known) => known,
             None => {
@@ -232,7 +232,7 @@ impl Parent<'_> {
                 let words = unsafe { [address.read(), address.add(1).read()] };
                 let words = if ty.content.is_ref() { [0; 2] } else { words };
                 let made = child.inner.add_global_words(&ty, words);
-                self.made.globals.insert(address.as_ptr() as usize, made);
+                self.made.globals.insert(GlobalAt(address), made);
                 made
             }
         };
@@ -264,7 +264,7 @@ impl Kin {
         func: FuncId,
     ) -> Result<FuncId> {
         match self.0.func(parent, func) {
-            Ok(item) if item.instance as usize >= self.instances() => Err(Kin::newer("function")),
+            Ok(item) if item.instance().index() >= self.instances() => Err(Kin::newer("function")),
             Ok(item) => func_of(child, item),
             Err(_) => match parent.entities.funcs().kind(func) {
                 FuncKind::Host(def) => child.host_func(Arc::clone(def)),
@@ -296,7 +296,7 @@ impl Kin {
 
     /// The child's global for one of the parent's.
     pub fn global(&self, child: &StoreInner, global: &Global) -> Result<Global> {
-        let item = self.0.globals.get(&global.address()).ok_or_else(|| Kin::newer("global"))?;
+        let item = self.0.globals.get(&global.at()).ok_or_else(|| Kin::newer("global"))?;
         Ok(child.instance_global(item.instance(), item.index()))
     }
 }

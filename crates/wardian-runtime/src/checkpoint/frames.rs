@@ -27,8 +27,8 @@ use wardian_interp::{CodeUnit, FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{CodeOffset, DefinedFuncIndex, ValType};
 use wardian_vm::activation;
-use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
-use wardian_vm::compiled::CapturedFrame;
+use wardian_vm::addr::{CodeAddr, OwnerPtr, StackAddr, VmCtxPtr};
+use wardian_vm::compiled::{CapturedFrame, OperandIndex};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
 
@@ -122,7 +122,7 @@ impl StoreInner {
         let Waiting { memory, address, queued } = self.waits.current()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
-        Some(WaitState { memory: memory.as_u32(), address: address.as_u64(), left, place })
+        Some(WaitState { memory: *memory, address: *address, left, place })
     }
 
     /// Whether a checkpoint can be tried of a guest where it stands. It cannot where the guest was left in the middle
@@ -283,12 +283,12 @@ impl StoreInner {
             offsets.extend(maps.iter().map(|map| map.point.offset));
             offsets.sort_unstable();
             offsets.dedup();
-            let offsets: Vec<(u32, usize)> =
-                offsets.into_iter().map(|at| (at.as_u32(), usize::MAX)).collect();
+            let offsets: Vec<(CodeOffset, usize)> =
+                offsets.into_iter().map(|at| (at, usize::MAX)).collect();
             let operands = Operands::new(&module.decoded, self.engine().settings().features)?;
             let known = known.entry(instance).or_default();
             for types in operands.at(defined, &offsets)? {
-                known.types.insert((defined, CodeOffset::from_u32(types.offset)), types);
+                known.types.insert((defined, types.offset), types);
             }
             for map in maps {
                 known.maps.insert((defined, map.unit, map.point.after), map);
@@ -348,8 +348,8 @@ impl StoreInner {
         }
         let (mut operands, mut caught) = (Vec::with_capacity(stack.len()), Vec::new());
         let (mut place, mut types) = (point.operands(), stack.iter());
-        for position in 0..(stack.len() + point.caught.len()) as u32 {
-            let is_caught = point.caught.binary_search(&position).is_ok();
+        for position in 0..stack.len() + point.caught().len() {
+            let is_caught = point.is_caught(OperandIndex::from_usize(position));
             let ty = match is_caught {
                 true => ValType::EXNREF,
                 false => engine_type(*types.next().ok_or_else(unknown)?, &module.signatures),
@@ -363,9 +363,8 @@ impl StoreInner {
             }
             place += 8 * ty.slots() as i32;
         }
-        let func =
-            Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
-        Ok(FrameState { func, offset: offset.as_u32(), at: kind, locals, operands, caught })
+        let func = Item::new(at.instance, info.func_index(at.defined));
+        Ok(FrameState { func, offset, at: kind, locals, operands, caught })
     }
 
     fn capture_interpreted(
@@ -417,10 +416,9 @@ impl StoreInner {
             // SAFETY: as above; it is a reference to an exception.
             caught.push(unsafe { self.value_at(fp, slot, ValType::EXNREF, writer)? });
         }
-        let func =
-            Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
+        let func = Item::new(at.instance, info.func_index(at.defined));
         let offset = map.point.offset;
-        Ok(FrameState { func, offset: offset.as_u32(), at: kind, locals: values, operands, caught })
+        Ok(FrameState { func, offset, at: kind, locals: values, operands, caught })
     }
 
     /// A value of a compiled frame, at a place counted from its frame pointer.
@@ -474,7 +472,7 @@ impl StoreInner {
     ) -> Result<PendingState> {
         // SAFETY: the call is open: its `Caller` is borrowed.
         let (def, slots) = unsafe { call.parts() };
-        let func = writer.graph.host(std::ptr::from_ref(def) as usize)?;
+        let func = writer.graph.host(OwnerPtr::of(def))?;
         let count = def.ty.param_slots();
         // SAFETY: the slots have the arguments, which nobody changes until the function returns.
         let slots = unsafe { std::slice::from_raw_parts(slots, count) };

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::checkpoint::state::{ImportState, Item};
 use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
 use crate::store::functions::FuncKind;
+use crate::store::global::GlobalAt;
 use crate::store::inner::StoreInner;
 use crate::store::instance::{ImportedFunc, MemoryRef};
 use crate::value::SharedMemory;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
 use wardian_types::IndexVec;
+use wardian_vm::addr::OwnerPtr;
 
 /// The names of what a store has: of each the first instance that has it, with its index there.
 #[derive(Default)]
@@ -23,11 +25,11 @@ pub(super) struct Graph {
     pub(super) tables: IndexVec<TableId, Option<Item>>,
     pub(super) tags: IndexVec<TagId, Option<Item>>,
     /// By address of the value.
-    pub(super) globals: HashMap<usize, Item>,
+    pub(super) globals: HashMap<GlobalAt, Item>,
     /// Globals in the order in which they were found, and whether an instance defines them.
     pub(super) global_list: Vec<(Item, bool)>,
     /// Host functions, by address of their definitions.
-    hosts: HashMap<usize, Item>,
+    hosts: HashMap<OwnerPtr, Item>,
     /// By instance.
     pub(super) imports: IndexVec<InstanceId, Vec<ImportState>>,
 }
@@ -73,7 +75,7 @@ impl Graph {
             self.tags[*tag].get_or_insert(Item::new(instance, index));
         }
         for index in info.globals.indices().skip(info.imported_globals as usize) {
-            let at = data.global(index).0.as_ptr() as usize;
+            let at = GlobalAt(data.global(index).0);
             self.globals.insert(at, Item::new(instance, index));
             self.global_list.push((Item::new(instance, index), true));
         }
@@ -86,14 +88,14 @@ impl Graph {
             ItemIndex::Func(index) => match &data.imports()[index] {
                 ImportedFunc::Host(def) => {
                     self.hosts
-                        .entry(Arc::as_ptr(def) as usize)
+                        .entry(OwnerPtr::of(Arc::as_ptr(def)))
                         .or_insert(Item::new(instance, index));
                     None
                 }
                 ImportedFunc::Func(func) => match store.entities.funcs().kind(*func) {
                     FuncKind::Wasm { instance, func } => Some(Item::new(*instance, *func)),
                     FuncKind::Host(def) => {
-                        let at = Arc::as_ptr(def) as usize;
+                        let at = OwnerPtr::of(Arc::as_ptr(def));
                         self.hosts.entry(at).or_insert(Item::new(instance, index));
                         None
                     }
@@ -106,7 +108,7 @@ impl Graph {
             ItemIndex::Table(index) => self.tables[data.tables()[index]],
             ItemIndex::Tag(index) => self.tags[data.tags()[index]],
             ItemIndex::Global(index) => {
-                let at = data.global(index).0.as_ptr() as usize;
+                let at = GlobalAt(data.global(index).0);
                 let known = self.globals.get(&at).copied();
                 if known.is_none() {
                     self.globals.insert(at, Item::new(instance, index));
@@ -133,12 +135,12 @@ impl Graph {
     pub(super) fn func(&self, store: &StoreInner, func: FuncId) -> Result<Item> {
         match store.entities.funcs().kind(func) {
             FuncKind::Wasm { instance, func } => Ok(Item::new(*instance, *func)),
-            FuncKind::Host(def) => self.host(Arc::as_ptr(def) as usize),
+            FuncKind::Host(def) => self.host(OwnerPtr::of(Arc::as_ptr(def))),
         }
     }
 
     /// A host function by the address of its definition.
-    pub(super) fn host(&self, def: usize) -> Result<Item> {
+    pub(super) fn host(&self, def: OwnerPtr) -> Result<Item> {
         self.hosts.get(&def).copied().ok_or_else(|| {
             refused(
                 "the guest refers to a function of the host that no instance imports, so that it has no name \

@@ -4,11 +4,11 @@ use super::unusable;
 use super::values::ValueReader;
 use crate::Result;
 use crate::checkpoint::state::{
-    ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, Shared, State,
-    TableState, Value,
+    ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, SegmentState,
+    Shared, State, TableState, Value,
 };
 use crate::error::LimitKind;
-use crate::ids::{InstanceId, TagId};
+use crate::ids::InstanceId;
 use crate::instance::instantiate::Options;
 use crate::instance::link::{self, Definition, Lookup};
 use crate::module::ModuleInner;
@@ -17,7 +17,7 @@ use crate::value::Extern;
 use std::any::TypeId;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, engine_type};
-use wardian_types::{ElemIndex, GlobalIndex, TypeIndex, ValType};
+use wardian_types::{FuncIndex, GlobalIndex, ValType};
 
 impl<T: Embedder> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -53,18 +53,18 @@ impl<T: Embedder> StoreData<T> {
 
     /// What an instance has, of the same kind as `like`.
     fn item(&mut self, item: Item, like: ItemIndex) -> Result<Extern> {
-        let (instance, index) = (item.instance(), item);
+        let instance = item.instance();
         let data = self.inner.entities.instances().get(instance);
         let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
         let info = data.module().decoded.info();
         let (index, count) = match like {
-            ItemIndex::Func(_) => (ItemIndex::Func(index.index()), info.functions.len()),
-            ItemIndex::Table(_) => (ItemIndex::Table(index.index()), info.tables.len()),
-            ItemIndex::Memory(_) => (ItemIndex::Memory(index.index()), info.memories.len()),
-            ItemIndex::Global(_) => (ItemIndex::Global(index.index()), info.globals.len()),
-            ItemIndex::Tag(_) => (ItemIndex::Tag(index.index()), info.tags.len()),
+            ItemIndex::Func(_) => (ItemIndex::Func(item.index()), info.functions.len()),
+            ItemIndex::Table(_) => (ItemIndex::Table(item.index()), info.tables.len()),
+            ItemIndex::Memory(_) => (ItemIndex::Memory(item.index()), info.memories.len()),
+            ItemIndex::Global(_) => (ItemIndex::Global(item.index()), info.globals.len()),
+            ItemIndex::Tag(_) => (ItemIndex::Tag(item.index()), info.tags.len()),
         };
-        if item.index as usize >= count {
+        if item.index::<FuncIndex>().index() >= count {
             return Err(unusable(format!("there is no {index:?} in instance {instance}")));
         }
         Ok(self.inner.instance_item(instance, index))
@@ -79,8 +79,8 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<ValueReader> {
         let mut values = ValueReader::default();
         for ObjectState { module, ty, values: fields } in &state.objects {
-            let module = modules.get(*module as usize);
-            let number = module.and_then(|module| module.signatures.get(TypeIndex::from_u32(*ty)));
+            let module = modules.get(module.index());
+            let number = module.and_then(|module| module.signatures.get(*ty));
             let number = *number.ok_or_else(|| unusable("an object is of an unknown type"))?;
             let (inner, limiter) = self.split();
             if inner.known_object_type(number).is_none() {
@@ -104,7 +104,7 @@ impl<T: Embedder> StoreData<T> {
         }
         for (state, handle) in state.exceptions.iter().zip(values.exceptions.clone()) {
             let (tag, _) = self.inner.exceptions.get(handle).expect("it was made just now");
-            let types = self.inner.tag_type(TagId::from_u32(tag)).params().to_vec();
+            let types = self.inner.tag_type(tag).params().to_vec();
             let mut slots = Vec::new();
             for (ty, value) in types.iter().zip(&state.values) {
                 let words = values.slots(&mut self.inner, *ty, *value, false)?;
@@ -180,10 +180,11 @@ impl<T: Embedder> StoreData<T> {
         for GlobalState { item, value } in globals {
             let inner = &mut self.inner;
             let data = inner.entities.instances().get(item.instance());
-            let data = data
-                .filter(|data| (item.index as usize) < data.module().decoded.info().globals.len());
+            let index = item.index::<GlobalIndex>();
+            let data =
+                data.filter(|data| index.index() < data.module().decoded.info().globals.len());
             let data = data.ok_or_else(|| unusable(format!("there is no global {item:?}")))?;
-            let (at, ty) = data.global(GlobalIndex::from_u32(item.index));
+            let (at, ty) = data.global(index);
             let imported = data.module().decoded.info().imported_globals;
             let words = values.slots(inner, ty.content, *value, false)?;
             let wide = ty.content == ValType::V128;
@@ -191,7 +192,7 @@ impl<T: Embedder> StoreData<T> {
             // global's type.
             unsafe {
                 let same = at.read() == words[0] && (!wide || at.add(1).read() == words[1]);
-                if !ty.mutable && item.index < imported && !are_ours {
+                if !ty.mutable && index.as_u32() < imported && !are_ours {
                     if !same && !ty.content.is_ref() {
                         return Err(unusable(
                             "a global that the embedder gives has another value than before, and cannot be set",
@@ -218,17 +219,11 @@ impl<T: Embedder> StoreData<T> {
             let data = &mut self.inner.entities[InstanceId::from_usize(instance)];
             data.segments_mut()
                 .restore_dropped(&state.dropped_elements, &state.dropped_data)
-                .map_err(|at| unusable(format!("there is no segment {at}")))?;
-            for (segment, elements) in &state.elements {
+                .map_err(unusable)?;
+            for SegmentState { segment, elements } in &state.elements {
                 let info = self.inner.entities[InstanceId::from_usize(instance)].module().clone();
-                let segment = *segment as usize;
                 let missing = || unusable("there is no such segment with objects");
-                let known = info
-                    .decoded
-                    .info()
-                    .elements
-                    .get(ElemIndex::from_usize(segment))
-                    .ok_or_else(missing)?;
+                let known = info.decoded.info().elements.get(*segment).ok_or_else(missing)?;
                 if known.items.len() != elements.len() {
                     return Err(missing());
                 }
@@ -238,9 +233,8 @@ impl<T: Embedder> StoreData<T> {
                     words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
                 }
                 let own = self.inner.entities[InstanceId::from_usize(instance)].segments_mut();
-                let segment = ElemIndex::from_usize(segment);
-                own.objects(segment).ok_or_else(missing)?;
-                own.set_objects(segment, words.into());
+                own.objects(*segment).ok_or_else(missing)?;
+                own.set_objects(*segment, words.into());
             }
         }
         Ok(())

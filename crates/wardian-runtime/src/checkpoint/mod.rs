@@ -19,6 +19,7 @@ mod fork;
 mod frames;
 mod graph;
 mod instances;
+mod numbers;
 pub mod packing;
 pub mod pages;
 mod place;

@@ -58,8 +58,9 @@ pub struct Base<'a> {
 impl<'a> Base<'a> {
     /// That of a memory by its name in an instance of the module. One that the embedder gave is zero.
     pub fn of(module: &'a Module, item: Item) -> Base<'a> {
-        match item.index >= module.info().imported_memories {
-            true => Base::new(module.info(), module.bytes(), MemoryIndex::from_u32(item.index)),
+        let index = item.index::<MemoryIndex>();
+        match index.as_u32() >= module.info().imported_memories {
+            true => Base::new(module.info(), module.bytes(), index),
             false => Base::default(),
         }
     }

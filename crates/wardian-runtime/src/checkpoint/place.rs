@@ -22,8 +22,7 @@ use std::sync::Arc;
 use wardian_interp::{CodeUnit, FrameMap, Place, Point, Wanted};
 use wardian_module::{Called, Operands, OperatorTypes, engine_type};
 use wardian_types::{
-    CodeOffset, DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, MemoryIndex, RefType, TrapCode,
-    ValType,
+    CodeOffset, DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, RefType, TrapCode, ValType,
 };
 use wardian_vm::activation::Suspended;
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
@@ -152,7 +151,7 @@ impl StoreInner {
         let result_slots = results.iter().map(|ty| ty.slots()).sum();
         let innermost = call.frames.first();
         let types = innermost.and_then(|state| {
-            known[&(state.func.instance(), state.func.index())].types.get(&state.operator())
+            known[&(state.func.instance(), state.func.index())].types.get(&state.offset)
         });
         let called = types.and_then(|types| types.called);
         let pending_slots = pending.map_or(0, FuncType::buffer_slots);
@@ -167,7 +166,7 @@ impl StoreInner {
         // With how many operands the frames there have: what is known of a point is no larger than that.
         let mut points: BTreeMap<(InstanceId, FuncIndex), BTreeMap<Point, usize>> = BTreeMap::new();
         for state in frames {
-            let point = Point { offset: state.operator(), after: state.at != At::Before };
+            let point = Point { offset: state.offset, after: state.at != At::Before };
             let known = points.entry((state.func.instance(), state.func.index())).or_default();
             let most = known.entry(point).or_default();
             *most = state.operands.len().max(*most);
@@ -190,15 +189,14 @@ impl StoreInner {
                 let most = offsets.entry(point.offset).or_default();
                 *most = (*operands).max(*most);
             }
-            let offsets: Vec<(u32, usize)> =
-                offsets.into_iter().map(|(at, most)| (at.as_u32(), most)).collect();
+            let offsets: Vec<(CodeOffset, usize)> = offsets.into_iter().collect();
             let operands = match last.take() {
                 Some((of, operands)) if of == instance => operands,
                 _ => Operands::new(&data.module().decoded, self.engine().settings().features)?,
             };
             let types = operands.at(defined, &offsets)?;
             let types: HashMap<CodeOffset, OperatorTypes> =
-                types.into_iter().map(|t| (CodeOffset::from_u32(t.offset), t)).collect();
+                types.into_iter().map(|t| (t.offset, t)).collect();
             let points: Vec<Point> =
                 points.into_keys().filter(|point| types.contains_key(&point.offset)).collect();
             let maps = data.module().frame_maps(defined, Wanted::Points(&points))?;
@@ -223,13 +221,13 @@ impl StoreInner {
     ) -> Result<(Image, Results)> {
         let module = self.entities[state.func.instance()].module().clone();
         let info = module.decoded.info();
-        let point = Point { offset: state.operator(), after: state.at != At::Before };
+        let point = Point { offset: state.offset, after: state.at != At::Before };
         let no_point = || {
-            let (func, offset) = (state.func.index, state.offset);
+            let (func, offset) = (state.func.index::<FuncIndex>(), state.offset.as_u32());
             unusable(format!("function {func} cannot be resumed at offset {offset:#x}"))
         };
         let map = known.maps.get(&point).ok_or_else(no_point)?;
-        let types = known.types.get(&state.operator()).ok_or_else(no_point)?;
+        let types = known.types.get(&state.offset).ok_or_else(no_point)?;
         let stack = if point.after { &types.after } else { &types.before };
         if point.after && types.called.is_none() || map.operands.len() != stack.len() {
             return Err(no_point());
@@ -312,9 +310,7 @@ impl StoreInner {
             (Called::Function(_), Callee::Frame(results)) => results,
             // Which function it is cannot be known: the callee may have ended with a tail call.
             (Called::Function(_), Callee::Host(host)) => host.results(),
-            (Called::Wait { memory, .. }, Callee::Wait(wait))
-                if memory == MemoryIndex::from_u32(wait.memory) =>
-            {
+            (Called::Wait { memory, .. }, Callee::Wait(wait)) if memory == wait.memory => {
                 return Ok(());
             }
             _ => return Err(unusable("a frame waits for something else than it is at")),

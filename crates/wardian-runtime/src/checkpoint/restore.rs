@@ -22,7 +22,7 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wardian_types::{FuncIndex, FuncType, GuestAddr, MemoryIndex, ValType};
+use wardian_types::{FuncType, ValType};
 use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
@@ -117,7 +117,7 @@ impl<T: Embedder> StoreData<T> {
             return Err(unusable("the store has instances already: use a new one"));
         }
         for instance in &state.instances {
-            let module = modules.get(instance.module as usize);
+            let module = modules.get(instance.module.index());
             let module = module.ok_or_else(|| unusable("an instance has an unknown module"))?;
             self.restore_instance(instance, module, data, |store, imports, module| {
                 origin.imports(store, imports, module)
@@ -144,11 +144,11 @@ impl<T: Embedder> StoreData<T> {
                 let root = func_of(&mut self.inner, call.frames[call.frames.len() - 1].func)?;
                 let results = self.inner.func_type(root).results().to_vec();
                 let root = self.inner.callable(root)?;
-                self.inner.gc.restored = values.held().collect();
+                self.inner.gc.keep_restored(values.held().collect());
                 let wait = call.wait.map(|wait| RestoredWait {
-                    instance: InstanceId::from_u32(call.frames[0].func.instance),
-                    memory: MemoryIndex::from_u32(wait.memory),
-                    address: GuestAddr::from_u64(wait.address),
+                    instance: call.frames[0].func.instance(),
+                    memory: wait.memory,
+                    address: wait.address,
                     size: images.wait_size(),
                     left: wait.left.map(Duration::from_nanos),
                     place: wait.place,
@@ -200,7 +200,7 @@ impl<T: Embedder> StoreData<T> {
             inner.check_images(call)?;
             inner.abort_forgotten();
             let placed = inner.place(&call.images)?;
-            inner.gc.restored.clear();
+            drop(inner.gc.take_restored());
             let (open, closed) = (inner.listening.depth(), inner.closings.closed());
             let (guest, root) = (placed.guest, call.root);
             let answered = match inner.open_resumed(&placed.listened) {
@@ -378,7 +378,7 @@ impl StoreInner {
         let data = self.entities.instances().get(state.func.instance()).ok_or_else(missing)?;
         let module = data.module().clone();
         let import = module.decoded.func_import(state.func.index()).ok_or_else(missing)?;
-        let record = data.import(FuncIndex::from_u32(state.func.index));
+        let record = data.import(state.func.index());
         let vmctx = data.vm().address();
         let func = self.instance_func(state.func.instance(), state.func.index());
         if !matches!(*self.entities.funcs().kind(func), FuncKind::Host(_)) {
@@ -403,7 +403,7 @@ impl StoreInner {
             name: import.name.clone(),
             ty,
             arguments,
-            host: record.ctx.word(0),
+            host: record.ctx.as_ptr(),
             vmctx,
         })
     }

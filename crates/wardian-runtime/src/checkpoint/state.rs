@@ -13,12 +13,14 @@
 //! offsets of operators in the module's code section, and values have their types from the module. The encoding is
 //! postcard's, in the order of the fields: a change of these types is a new version of the format.
 
+pub use super::numbers::{ExceptionNumber, MemoryNumber, ModuleNumber, ObjectNumber, SharedNumber};
+use super::numbers::{address, index, indices};
 use crate::ids::InstanceId;
 use crate::store::externrefs;
 use crate::store::host::HostDef;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wardian_types::{CodeOffset, Index};
+use wardian_types::{CodeOffset, DataIndex, ElemIndex, GuestAddr, Index, MemoryIndex, TypeIndex};
 
 /// A store's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -59,7 +61,7 @@ impl State {
     /// The hash of the module of an instance that has something; zeroes if there is none.
     pub fn module_of(&self, item: Item) -> [u8; 32] {
         let instance = self.instances.get(item.instance().index());
-        let module = instance.and_then(|instance| self.modules.get(instance.module as usize));
+        let module = instance.and_then(|instance| self.modules.get(instance.module.index()));
         module.map(|module| module.hash).unwrap_or_default()
     }
 }
@@ -76,19 +78,32 @@ pub struct ModuleState {
 /// An instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InstanceState {
-    /// Its module, by position.
-    pub module: u32,
+    /// Its module.
+    #[serde(with = "index")]
+    pub module: ModuleNumber,
     /// The name of the instance.
     pub name: Option<String>,
     /// What it imports, in the order of the module.
     pub imports: Vec<ImportState>,
-    /// The segments that were dropped, by index.
-    pub(crate) dropped_elements: Vec<u32>,
-    pub(crate) dropped_data: Vec<u32>,
-    /// The elements of segments that have objects, by index.
-    pub elements: Vec<(u32, Vec<Value>)>,
+    /// The segments that were dropped.
+    #[serde(with = "indices")]
+    pub(crate) dropped_elements: Vec<ElemIndex>,
+    #[serde(with = "indices")]
+    pub(crate) dropped_data: Vec<DataIndex>,
+    /// The elements of segments that have objects.
+    pub elements: Vec<SegmentState>,
     /// The exit code that it was closed with.
     pub closed: Option<u32>,
+}
+
+/// An element segment that has objects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SegmentState {
+    /// Which it is.
+    #[serde(with = "index")]
+    pub segment: ElemIndex,
+    /// Its elements.
+    pub elements: Vec<Value>,
 }
 
 /// What an import is.
@@ -103,26 +118,32 @@ pub enum ImportState {
 /// A function, memory, table, global or tag: of an instance, by its index in the space of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Item {
-    /// The instance.
-    pub instance: u32,
-    /// Its index there.
-    pub index: u32,
+    /// Stores that are resumed have their instances in the same order.
+    #[serde(with = "index")]
+    instance: InstanceId,
+    /// An index of that kind.
+    index: u32,
 }
 
 impl Item {
     /// Something of an instance.
     pub fn new(instance: InstanceId, index: impl Index) -> Item {
-        Item { instance: instance.as_u32(), index: index.index() as u32 }
+        Item { instance, index: index.index() as u32 }
     }
 
-    /// The instance. Stores that are resumed have their instances in the same order.
+    /// The instance.
     pub fn instance(self) -> InstanceId {
-        InstanceId::from_u32(self.instance)
+        self.instance
     }
 
     /// Its index there. Of which kind it is is known from where the item is.
     pub fn index<I: Index>(self) -> I {
         I::from_usize(self.index as usize)
+    }
+
+    /// Its index there, as a number of 32 bits.
+    pub fn index_number(self) -> u32 {
+        self.index
     }
 }
 
@@ -161,10 +182,12 @@ pub struct GlobalState {
 /// A struct or an array.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ObjectState {
-    /// Its type: of a module, by its index there.
-    pub module: u32,
-    /// The type, by its index in the module.
-    pub ty: u32,
+    /// The module that declares its type.
+    #[serde(with = "index")]
+    pub module: ModuleNumber,
+    /// The type.
+    #[serde(with = "index")]
+    pub ty: TypeIndex,
     /// Its fields or elements.
     pub values: Vec<Value>,
 }
@@ -191,14 +214,14 @@ pub enum Value {
     Func(Item),
     /// An integer in place of a reference to an object.
     I31(u32),
-    /// An object, by its number.
-    Object(u32),
-    /// An exception, by its number.
-    Exception(u32),
-    /// Something of the embedder's in this process, by its position among the [`Shared`] of a fork. It is in no
+    /// An object.
+    Object(#[serde(with = "index")] ObjectNumber),
+    /// An exception.
+    Exception(#[serde(with = "index")] ExceptionNumber),
+    /// Something of the embedder's in this process, one of the [`Shared`] of a fork. It is in no
     /// checkpoint.
     #[serde(skip)]
-    Shared(u32),
+    Shared(SharedNumber),
 }
 
 /// What stores of one process can share, but no checkpoint can hold.
@@ -226,8 +249,9 @@ pub struct CallState {
 pub struct FrameState {
     /// The function.
     pub func: Item,
-    /// The offset of an operator in the module's code section.
-    pub offset: u32,
+    /// The operator.
+    #[serde(with = "index")]
+    pub offset: CodeOffset,
     /// Where at the operator.
     pub at: At,
     /// Parameters first.
@@ -236,13 +260,6 @@ pub struct FrameState {
     pub operands: Vec<Value>,
     /// The exceptions that its open `catch` blocks have caught, the outermost first.
     pub caught: Vec<Value>,
-}
-
-impl FrameState {
-    /// The operator.
-    pub(crate) fn operator(&self) -> CodeOffset {
-        CodeOffset::from_u32(self.offset)
-    }
 }
 
 /// Where a frame stands with respect to the operator at its offset.
@@ -259,10 +276,12 @@ pub enum At {
 /// An atomic wait of the innermost frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitState {
-    /// The memory, by its index in the frame's instance.
-    pub memory: u32,
+    /// The memory of the frame's instance.
+    #[serde(with = "index")]
+    pub memory: MemoryIndex,
     /// The address in the memory.
-    pub address: u64,
+    #[serde(with = "address")]
+    pub address: GuestAddr,
     /// Nanoseconds that are left; none if it waits for ever.
     pub left: Option<u64>,
     /// How many waited longer at the address; none if the guest was notified already.

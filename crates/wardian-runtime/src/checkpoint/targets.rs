@@ -4,7 +4,6 @@ use super::unusable;
 use crate::checkpoint::pages::{Base, place};
 use crate::checkpoint::state::{MemoryState, State};
 use crate::error::LimitKind;
-use crate::ids::InstanceId;
 use crate::limiter::Limiter;
 use crate::store::inner::{Embedder, StoreData};
 use crate::store::instance::MemoryRef;
@@ -12,7 +11,7 @@ use crate::store::memory::MemoryData;
 use crate::value::SharedMemory;
 use crate::{Error, Result};
 use std::ops::Range;
-use wardian_types::MemoryType;
+use wardian_types::{MemoryIndex, MemoryType};
 use wardian_vm::memory::ImmutableFile;
 
 /// A memory of a new store that is to get its contents.
@@ -138,7 +137,7 @@ impl<T: Embedder> StoreData<T> {
         let mut free: Vec<_> = memories.map(Some).collect();
         let targets = state.memories.iter().zip(places).map(|(MemoryState { item, .. }, place)| {
             let (memory, before) = place;
-            let module = &instances[InstanceId::from_u32(item.instance)].module().decoded;
+            let module = &instances[item.instance()].module().decoded;
             let base = Base::of(module, *item);
             let own = match memory {
                 MemoryRef::Own(own) => own.index(),
@@ -148,7 +147,7 @@ impl<T: Embedder> StoreData<T> {
                 }
             };
             let memory = free[own].take().ok_or_else(|| unusable("a memory is there twice"))?;
-            let imported = item.index < module.info().imported_memories;
+            let imported = item.index::<MemoryIndex>().as_u32() < module.info().imported_memories;
             let touched = match (imported || memory.is_custom(), memory.is_pristine()) {
                 (true, _) => memory.len(),
                 // It has what its module says, and zeroes.

@@ -3,25 +3,29 @@
 use super::graph::Graph;
 use super::{refused, unusable};
 use crate::Result;
-use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
+use crate::checkpoint::state::{
+    ExceptionNumber, ExceptionState, Item, ModuleNumber, ObjectNumber, ObjectState, Shared,
+    SharedNumber, Value,
+};
 use crate::gc::objects::Referent;
-use crate::ids::{FuncId, InstanceId, TagId};
+use crate::ids::FuncId;
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
 use crate::value::{AnyRef, Func, Val};
 use std::collections::HashMap;
-use wardian_types::{IndexVec, RefType, TypeIndex, TypeNumber, ValType};
+use wardian_types::{FuncIndex, IndexVec, RefType, TypeIndex, TypeNumber, ValType};
+use wardian_vm::heap::HeapRef;
 
 /// Writes values down. Objects and exceptions get numbers, and are written down afterwards.
 pub(super) struct ValueWriter<'a> {
     pub(super) graph: &'a Graph,
     /// Objects by reference, and in the order of their numbers.
-    object_numbers: HashMap<u32, u32>,
-    objects: Vec<AnyRef>,
-    exception_numbers: HashMap<u64, u32>,
-    exceptions: Vec<u64>,
+    object_numbers: HashMap<HeapRef, ObjectNumber>,
+    objects: IndexVec<ObjectNumber, AnyRef>,
+    exception_numbers: HashMap<u64, ExceptionNumber>,
+    exceptions: IndexVec<ExceptionNumber, u64>,
     /// What a fork shares with its parent, and the numbers of it by reference; none for a checkpoint.
-    shared: Option<(Vec<Shared>, HashMap<u64, u32>)>,
+    shared: Option<(IndexVec<SharedNumber, Shared>, HashMap<u64, SharedNumber>)>,
 }
 
 impl<'a> ValueWriter<'a> {
@@ -31,9 +35,9 @@ impl<'a> ValueWriter<'a> {
             graph,
             shared: forks.then(Default::default),
             object_numbers: HashMap::new(),
-            objects: Vec::new(),
+            objects: IndexVec::new(),
             exception_numbers: HashMap::new(),
-            exceptions: Vec::new(),
+            exceptions: IndexVec::new(),
         }
     }
 
@@ -86,21 +90,24 @@ impl<'a> ValueWriter<'a> {
     /// The number of what a reference refers to, which parent and child of a fork share.
     fn share(&mut self, reference: u64, what: impl FnOnce() -> Shared) -> Value {
         let (all, numbers) = self.shared.as_mut().expect("it is for a fork");
-        let number = *numbers.entry(reference).or_insert(all.len() as u32);
-        if number as usize == all.len() {
+        let number = *numbers.entry(reference).or_insert(all.next_index());
+        if number == all.next_index() {
             all.push(what());
         }
         Value::Shared(number)
     }
 
     fn object(&mut self, store: &StoreInner, word: u64) -> Result<Value> {
-        if word & 1 == 1 {
-            return Ok(Value::I31(word as u32 >> 1));
+        let reference = HeapRef::in_low_half(word);
+        if let Some(integer) = reference.integer() {
+            return Ok(Value::I31(integer));
         }
-        let next = self.objects.len() as u32;
-        let number = *self.object_numbers.entry(word as u32).or_insert(next);
-        if number == next {
-            self.objects.extend(store.hold(word));
+        let next = self.objects.next_index();
+        let number = *self.object_numbers.entry(reference).or_insert(next);
+        if number == next
+            && let Some(object) = store.hold(word)
+        {
+            self.objects.push(object);
         }
         Ok(Value::Object(number))
     }
@@ -109,7 +116,7 @@ impl<'a> ValueWriter<'a> {
         if store.exceptions.get(handle).is_none() {
             return Err(refused("the guest holds an exception that the store does not know"));
         }
-        let next = self.exceptions.len() as u32;
+        let next = self.exceptions.next_index();
         let number = *self.exception_numbers.entry(handle).or_insert(next);
         if number == next {
             self.exceptions.push(handle);
@@ -123,15 +130,20 @@ impl<'a> ValueWriter<'a> {
         store: &StoreInner,
         types: &ObjectTypes,
     ) -> Result<(Vec<ObjectState>, Vec<ExceptionState>, Vec<Shared>)> {
-        let (mut objects, mut exceptions) = (Vec::new(), Vec::new());
+        let mut objects = IndexVec::<ObjectNumber, _>::new();
+        let mut exceptions = IndexVec::<ExceptionNumber, _>::new();
         loop {
-            if let Some(object) = self.objects.get(objects.len()).cloned() {
+            if let Some(object) = self.objects.get(objects.next_index()).cloned() {
                 objects.push(self.object_state(store, types, &object)?);
-            } else if let Some(handle) = self.exceptions.get(exceptions.len()).copied() {
+            } else if let Some(handle) = self.exceptions.get(exceptions.next_index()).copied() {
                 exceptions.push(self.exception_state(store, handle)?);
             } else {
-                let shared = self.shared.map(|(shared, _)| shared);
-                return Ok((objects, exceptions, shared.unwrap_or_default()));
+                let shared = self.shared.map(|(shared, _)| shared).unwrap_or_default();
+                return Ok((
+                    objects.into_iter().collect(),
+                    exceptions.into_iter().collect(),
+                    shared.into_iter().collect(),
+                ));
             }
         }
     }
@@ -161,15 +173,14 @@ impl<'a> ValueWriter<'a> {
             // SAFETY: what a field holds was stored as a value of its type.
             values.push(unsafe { self.value(store, ty, &slots)? });
         }
-        Ok(ObjectState { module, ty: ty.as_u32(), values })
+        Ok(ObjectState { module, ty, values })
     }
 
     fn exception_state(&mut self, store: &StoreInner, handle: u64) -> Result<ExceptionState> {
         let (tag, slots) = store.exceptions.get(handle).expect("it was numbered, and nothing ran");
-        let item = self.graph.tags[TagId::from_u32(tag)]
+        let item = self.graph.tags[tag]
             .ok_or_else(|| refused("the guest holds an exception whose tag no instance has"))?;
-        let (slots, types) =
-            (slots.to_vec(), store.tag_type(TagId::from_u32(tag)).params().to_vec());
+        let (slots, types) = (slots.to_vec(), store.tag_type(tag).params().to_vec());
         let (mut at, mut values) = (0, Vec::with_capacity(types.len()));
         for ty in types {
             // SAFETY: they are values of the tag's types.
@@ -181,7 +192,7 @@ impl<'a> ValueWriter<'a> {
 }
 
 /// The types of objects that modules declare, by the engine's numbers and by module and index.
-pub(super) struct ObjectTypes(HashMap<TypeNumber, (u32, TypeIndex)>);
+pub(super) struct ObjectTypes(HashMap<TypeNumber, (ModuleNumber, TypeIndex)>);
 
 impl ObjectTypes {
     /// `signatures` are those of each module.
@@ -189,7 +200,8 @@ impl ObjectTypes {
         signatures: impl Iterator<Item = &'a IndexVec<TypeIndex, TypeNumber>>,
     ) -> ObjectTypes {
         let mut types = HashMap::new();
-        for (module, numbers) in (0..).zip(signatures) {
+        for (module, numbers) in signatures.enumerate() {
+            let module = ModuleNumber::from_usize(module);
             for (ty, number) in numbers.enumerated() {
                 types.entry(*number).or_insert((module, ty));
             }
@@ -197,7 +209,7 @@ impl ObjectTypes {
         ObjectTypes(types)
     }
 
-    fn of_number(&self, number: TypeNumber) -> Option<(u32, TypeIndex)> {
+    fn of_number(&self, number: TypeNumber) -> Option<(ModuleNumber, TypeIndex)> {
         self.0.get(&number).copied()
     }
 }
@@ -262,16 +274,16 @@ impl ValueReader {
                 let given = Val::FuncRef(Some(Func { store: store.id(), index: func }));
                 store.check_value(&given, ValType::Ref(r)).ok().map(|()| store.reference_to(func))
             }
-            Value::I31(bits) if bits >> 31 == 0 => self.any(store, r, bits << 1 | 1),
+            Value::I31(bits) if bits >> 31 == 0 => self.any(store, r, HeapRef::of_integer(bits)),
             Value::Object(number) => {
-                let object = self.objects.get(number as usize).cloned();
+                let object = self.objects.get(number.index()).cloned();
                 let word = object.map(|object| store.reference_of(&object)).transpose()?;
                 word.and_then(|word| self.any(store, r, word))
             }
             Value::Exception(number) if r == (RefType { nullable: r.nullable, ..RefType::EXN }) => {
-                self.exceptions.get(number as usize).copied()
+                self.exceptions.get(number.index()).copied()
             }
-            Value::Shared(number) => self.shared.get(number as usize).and_then(|(what, word)| {
+            Value::Shared(number) => self.shared.get(number.index()).and_then(|(what, word)| {
                 let fits = match what {
                     // What was of a type in the parent is of that type here.
                     Shared::Func(_) => r.is_func(),
@@ -283,13 +295,13 @@ impl ValueReader {
         })
     }
 
-    fn any(&self, store: &StoreInner, r: RefType, word: u32) -> Option<u64> {
+    fn any(&self, store: &StoreInner, r: RefType, word: HeapRef) -> Option<u64> {
         // A reference to an object that was converted to one of the embedder's values is one of any object.
         let fits = match r.heap {
             wardian_types::HeapType::Extern => true,
             heap => r.is_any() && store.is_of_heap_type(word, heap),
         };
-        fits.then_some(u64::from(word))
+        fits.then_some(word.as_word())
     }
 }
 
@@ -298,9 +310,9 @@ pub(super) fn func_of(store: &mut StoreInner, item: Item) -> Result<FuncId> {
     let functions = store
         .entities
         .instances()
-        .get(InstanceId::from_usize(item.instance as usize))
+        .get(item.instance())
         .map_or(0, |data| data.module().decoded.info().functions.len());
-    if item.index as usize >= functions {
+    if item.index::<FuncIndex>().index() >= functions {
         return Err(unusable(format!("there is no function {item:?}")));
     }
     Ok(store.instance_func(item.instance(), item.index()))

@@ -4,7 +4,7 @@ use super::native_debug;
 use std::io;
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::code_memory::CodeMemory;
-use wardian_vm::compiled::CompiledFunction;
+use wardian_vm::compiled::{CompiledFunction, TextOffset};
 use wardian_vm::unwind::Saved;
 
 /// Pieces of such code, laid out one behind the other.
@@ -12,15 +12,15 @@ use wardian_vm::unwind::Saved;
 pub struct Layout {
     text: Vec<u8>,
     /// Where each begins, and which registers it saves.
-    pieces: Vec<(usize, Saved)>,
+    pieces: Vec<(TextOffset, Saved)>,
 }
 
 impl Layout {
     /// Adds a piece. Returns where it lies, from the start.
-    pub fn add(&mut self, function: &CompiledFunction) -> usize {
+    pub fn add(&mut self, function: &CompiledFunction) -> TextOffset {
         let align = function.align.max(16) as usize;
         self.text.resize(self.text.len().next_multiple_of(align), 0);
-        let start = self.text.len();
+        let start = TextOffset::from_u32(self.text.len() as u32);
         self.text.extend_from_slice(&function.text);
         self.pieces.push((start, function.saved));
         start
@@ -29,10 +29,9 @@ impl Layout {
     /// Puts the code where it can run; `what` names it to debuggers.
     pub(crate) fn publish(self, what: &str) -> io::Result<Glue> {
         let glue = Glue { memory: CodeMemory::publish(&self.text)?, pieces: self.pieces.into() };
-        let parts = glue
-            .pieces
-            .iter()
-            .filter_map(|(start, saved)| Some((glue.bytes_at(glue.start().add(*start))?, *saved)));
+        let parts = glue.pieces.iter().filter_map(|(start, saved)| {
+            Some((glue.bytes_at(glue.start().add(start.index()))?, *saved))
+        });
         native_debug::add_glue(what, parts);
         Ok(glue)
     }
@@ -41,7 +40,7 @@ impl Layout {
 /// The same where it runs.
 pub struct Glue {
     memory: CodeMemory,
-    pieces: Box<[(usize, Saved)]>,
+    pieces: Box<[(TextOffset, Saved)]>,
 }
 
 impl Glue {
@@ -58,15 +57,15 @@ impl Glue {
     /// Which registers the piece around an address saves in its frame; none if the address is elsewhere.
     pub(crate) fn saved_at(&self, pc: CodeAddr) -> Option<Saved> {
         let offset = pc.checked_bytes_from(self.start()).filter(|_| self.contains(pc))?;
-        let after = self.pieces.partition_point(|(start, _)| *start <= offset);
+        let after = self.pieces.partition_point(|(start, _)| start.index() <= offset);
         after.checked_sub(1).map(|at| self.pieces[at].1)
     }
 
     /// The code around an address, to its end or the next piece's beginning.
     pub(crate) fn bytes_at(&self, address: CodeAddr) -> Option<&[u8]> {
         let offset = address.checked_bytes_from(self.start()).filter(|_| self.contains(address))?;
-        let next = self.pieces.iter().find(|(start, _)| *start > offset);
-        let end = next.map_or(self.memory.len(), |(start, _)| *start);
+        let next = self.pieces.iter().find(|(start, _)| start.index() > offset);
+        let end = next.map_or(self.memory.len(), |(start, _)| start.index());
         Some(self.memory.bytes(address..self.start().add(end)))
     }
 }
@@ -93,7 +92,10 @@ mod tests {
             function.saved = Saved(saved);
             layout.add(&function)
         };
-        assert_eq!((piece(&[0x90; 20], 1), piece(&[0xc3; 3], 6)), (0, 32));
+        assert_eq!(
+            (piece(&[0x90; 20], 1), piece(&[0xc3; 3], 6)),
+            (TextOffset::FIRST, TextOffset::from_u32(32))
+        );
         let glue = layout.publish("test").expect("there is memory");
         let saved = |offset: usize| glue.saved_at(glue.start().add(offset));
         let expected = [Some(Saved(1)), Some(Saved(1)), Some(Saved(6)), Some(Saved(6)), None];

@@ -14,7 +14,7 @@ use wardian_interp::{
     Translator, Wanted,
 };
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, TrapCode, ValType};
-use wardian_vm::addr::CodeAddr;
+use wardian_vm::addr::{CodeAddr, CtxOffset};
 use wardian_vm::interpreted::{FrameLayout, Function};
 
 /// Bytecode of one function.
@@ -102,8 +102,9 @@ impl ModuleInner {
     ) -> impl Iterator<Item = (CodeOffset, CallTargets<FuncIndex>)> {
         let first = self.layout.entry(DefinedFuncIndex::FIRST);
         let info = self.decoded.info();
-        let function = move |entry: u32| {
-            let defined = DefinedFuncIndex::from_u32(entry.checked_sub(first)? / 8);
+        let function = move |entry: CtxOffset| {
+            let bytes = entry.as_u32().checked_sub(first.as_u32())?;
+            let defined = DefinedFuncIndex::from_u32(bytes / 8);
             info.bodies.get(defined).map(|_| info.func_index(defined))
         };
         let targets = code.translation.call_targets();

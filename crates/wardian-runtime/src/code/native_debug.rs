@@ -183,7 +183,7 @@ impl Files {
     /// The line of an operator: that of the function itself, which calls what was
     /// inlined, since debuggers know nothing of that.
     fn row(&mut self, module: &Module, offset: TextOffset, operator: Option<CodeOffset>) -> Row {
-        let known = operator.and_then(|at| module.source_locations(at.as_u32()).pop());
+        let known = operator.and_then(|at| module.source_locations(at).pop());
         let Some((place, line)) = known.and_then(|place| place.line.map(|line| (place, line)))
         else {
             return Row { offset, file: None, line: 0, column: 0 };

@@ -13,7 +13,8 @@ use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, IndexVec, TagIndex,
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::compiled::{
-    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex, TextOffset,
+    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex, HandlerNumber,
+    SpOffset, TextOffset,
 };
 use wardian_vm::unwind::Saved;
 
@@ -56,7 +57,7 @@ pub trait CodePiece: Send + Sync {
     fn trap_at(&self, pc: CodeAddr) -> Option<TrapCode>;
     /// Where a compiled frame has references to objects that waits in the call which returns to this address:
     /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
-    fn references_at(&self, _pc: CodeAddr) -> Option<(u32, &[u32])> {
+    fn references_at(&self, _pc: CodeAddr) -> Option<(u32, &[SpOffset])> {
         None
     }
     /// Where a compiled frame has its values that waits in the call which returns to this address; or, if `before`,
@@ -94,7 +95,7 @@ pub struct Handler {
     /// Where exceptions enter.
     pub pc: CodeAddr,
     /// Its number in the function.
-    pub number: u32,
+    pub number: HandlerNumber,
     pub(crate) frame_size: u32,
     /// Whether it takes a reference to the exception.
     pub(crate) by_reference: bool,
@@ -249,7 +250,7 @@ impl CodePiece for LoadedCode {
         self.tables.trap_at(self.offset(pc)?)
     }
 
-    fn references_at(&self, pc: CodeAddr) -> Option<(u32, &[u32])> {
+    fn references_at(&self, pc: CodeAddr) -> Option<(u32, &[SpOffset])> {
         self.tables.references_at(self.offset(pc)?)
     }
 

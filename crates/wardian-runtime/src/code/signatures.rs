@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 use wardian_types::{DeclaredType, FuncType, SubType, TypeNumber};
 use wardian_vm::addr::CodeAddr;
-use wardian_vm::compiled::CompiledFunction;
+use wardian_vm::compiled::{CompiledFunction, TextOffset};
 use wardian_vm::heap::Displays;
 use wardian_vm::unwind::Saved;
 
@@ -429,10 +429,10 @@ pub fn prepare<'a>(
     signatures: impl IntoIterator<Item = &'a Signature>,
 ) -> Result<()> {
     let mut layout = Layout::default();
-    let mut made: Vec<(&Signature, usize, Host)> = Vec::new();
+    let mut made: Vec<(&Signature, TextOffset, Host)> = Vec::new();
     for signature in signatures {
         let is_made =
-            |(other, _, _): &(&Signature, usize, Host)| other.number() == signature.number();
+            |(other, _, _): &(&Signature, TextOffset, Host)| other.number() == signature.number();
         if signature.inner().both.get().is_some() || made.iter().any(is_made) {
             continue;
         }
@@ -448,10 +448,10 @@ pub fn prepare<'a>(
     let Some((first, _, _)) = made.first() else { return Ok(()) };
     let code = first.publish(layout)?;
     for (signature, entry, host) in made {
-        let entry = code.start().add(entry);
+        let entry = code.start().add(entry.index());
         let host = match host {
             Host::Stub(address) => address,
-            Host::Made(offset) => code.start().add(offset),
+            Host::Made(offset) => code.start().add(offset.index()),
         };
         // Two threads may make the same ones; either's will do.
         let trampoline = Trampoline { entry, host };
@@ -465,5 +465,5 @@ enum Host {
     /// By a stub that fits many signatures, at this address.
     Stub(CodeAddr),
     /// By a trampoline at this offset in the code just made.
-    Made(usize),
+    Made(TextOffset),
 }

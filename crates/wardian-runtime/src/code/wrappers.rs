@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wardian_types::DefinedFuncIndex;
 use wardian_vm::addr::CodeAddr;
-use wardian_vm::compiled::{CallerOf, CompileError, MemoryVariant};
+use wardian_vm::compiled::{CallerOf, CompileError, MemoryVariant, TextOffset};
 use wardian_vm::unwind::Saved;
 
 /// Addresses of the wrapper of a function.
@@ -74,7 +74,7 @@ impl ModuleInner {
             .publish("listener")
             .map_err(|e| Error::system("no executable memory for listeners", e))?;
         for (defined, tail_calls, own, noted) in placed {
-            let at = |offset| code.start().add(offset);
+            let at = |offset: TextOffset| code.start().add(offset.index());
             let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };
             made.wrappers.insert(defined, wrapper);
         }

@@ -11,8 +11,9 @@ use crate::value::Val;
 use crate::value::{AnyRef, ExternRef};
 use crate::{Error, Result};
 use std::sync::Arc;
-use wardian_types::{DeclaredType, FieldType, HeapType, TypeNumber, ValType};
-use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, first_element};
+use wardian_types::{DeclaredType, FieldType, HeapType, ObjectOffset, TypeNumber, ValType};
+use wardian_vm::heap::HeapRef;
+use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, element_at};
 
 /// The elements of a new array.
 #[derive(Clone, Copy)]
@@ -28,13 +29,13 @@ pub enum Initial<'a> {
 impl StoreInner {
     /// A root of an integer of 31 bits; the highest bit of the number is ignored.
     pub fn hold_i31(&self, number: u32) -> AnyRef {
-        AnyRef { store: self.id(), root: self.gc.roots.add(number << 1 | 1) }
+        AnyRef { store: self.id(), root: self.gc.roots().add(HeapRef::of_integer(number)) }
     }
 
     /// A root of a reference as guests hold it; none of null.
     pub(crate) fn hold(&self, word: u64) -> Option<AnyRef> {
-        let word = word as u32;
-        (word != 0).then(|| AnyRef { store: self.id(), root: self.gc.roots.add(word) })
+        let word = HeapRef::in_low_half(word);
+        (!word.is_null()).then(|| AnyRef { store: self.id(), root: self.gc.roots().add(word) })
     }
 
     /// A root of what a raw slot of the embedder's means: an object or an integer of 31 bits.
@@ -42,7 +43,7 @@ impl StoreInner {
         if slot & 1 == 1 && slot >> 32 == 0 {
             return self.hold(slot);
         }
-        let root = self.gc.roots.of_slot(slot)?;
+        let root = self.gc.roots().of_slot(slot)?;
         Some(AnyRef { store: self.id(), root })
     }
 
@@ -50,7 +51,7 @@ impl StoreInner {
     /// no such value.
     pub(crate) fn word_of_slot(&self, slot: u64, heap: HeapType) -> Option<u64> {
         let word = self.of_slot(slot)?.root.word()?;
-        (heap == HeapType::Extern || self.is_of_heap_type(word, heap)).then_some(u64::from(word))
+        (heap == HeapType::Extern || self.is_of_heap_type(word, heap)).then_some(word.as_word())
     }
 
     /// Makes slots that a guest has filled such as raw slots are, where they refer to objects. Those are alive as long
@@ -73,7 +74,7 @@ impl StoreInner {
     }
 
     /// The reference of a root of this store.
-    pub fn reference_of(&self, value: &AnyRef) -> Result<u32> {
+    pub fn reference_of(&self, value: &AnyRef) -> Result<HeapRef> {
         if value.store != self.id() {
             return Err(Error::usage(
                 UsageKind::OtherStore,
@@ -83,7 +84,7 @@ impl StoreInner {
         self.reference_of_root(&value.root)
     }
 
-    fn reference_of_root(&self, root: &Arc<Root>) -> Result<u32> {
+    fn reference_of_root(&self, root: &Arc<Root>) -> Result<HeapRef> {
         root.word().ok_or_else(|| {
             Error::usage(UsageKind::State,
                 "a reference to an object that is gone: a snapshot with state was restored that is older than the \
@@ -97,9 +98,9 @@ impl StoreInner {
         self.referent_of(self.reference_of(value)?)
     }
 
-    pub(super) fn referent_of(&self, word: u32) -> Result<Referent> {
-        if word & 1 == 1 {
-            return Ok(Referent::Integer(word >> 1));
+    pub(super) fn referent_of(&self, word: HeapRef) -> Result<Referent> {
+        if let Some(integer) = word.integer() {
+            return Ok(Referent::Integer(integer));
         }
         let unknown = || Error::usage(UsageKind::Type, "a reference to what is no object");
         let (number, length) =
@@ -120,7 +121,7 @@ impl StoreInner {
     }
 
     /// Whether a reference that is not null is of a type.
-    pub(crate) fn is_of_heap_type(&self, word: u32, heap: HeapType) -> bool {
+    pub(crate) fn is_of_heap_type(&self, word: HeapRef, heap: HeapType) -> bool {
         let Ok(referent) = self.referent_of(word) else { return false };
         match heap {
             HeapType::Any => true,
@@ -148,7 +149,7 @@ impl StoreInner {
     /// `extern.convert_any` makes of that.
     pub(crate) fn extern_to_word(&mut self, value: &ExternRef) -> Result<u64> {
         match value {
-            ExternRef::Object(any) => self.reference_of(any).map(u64::from),
+            ExternRef::Object(any) => self.reference_of(any).map(HeapRef::as_word),
             ExternRef::Value(value) => Ok(self.externrefs.insert(value.clone())),
         }
     }
@@ -166,12 +167,12 @@ impl StoreInner {
         if self.referent(value)? != Referent::Extern {
             return Ok(None);
         }
-        let word = self.extern_from_any(u64::from(self.reference_of(value)?));
+        let word = self.extern_from_any(self.reference_of(value)?.as_word());
         Ok(self.extern_of_word(word))
     }
 
     /// Number and type of a field, or of the elements of an array.
-    fn field_at(&self, object: u32, index: usize) -> Result<(u64, FieldType)> {
+    fn field_at(&self, object: HeapRef, index: usize) -> Result<(ObjectOffset, FieldType)> {
         let missing = |have: usize| {
             Error::usage(
                 UsageKind::NotFound,
@@ -183,15 +184,14 @@ impl StoreInner {
         match &ty.layout {
             Layout::Struct(layout) => {
                 let field = fields.get(index).ok_or_else(|| missing(fields.len()))?;
-                Ok((u64::from(layout.offsets[index]), *field))
+                Ok((layout.offsets[index], *field))
             }
             Layout::Array(size) => {
                 let length = self.heap().and_then(|heap| heap.header(object)).map_or(0, |h| h.1);
                 if index >= length as usize {
                     return Err(missing(length as usize));
                 }
-                let offset = u64::from(first_element(*size)) + u64::from(*size) * index as u64;
-                Ok((offset, fields[0]))
+                Ok((element_at(*size, index as u32), fields[0]))
             }
         }
     }
@@ -288,7 +288,13 @@ impl StoreInner {
         })
     }
 
-    fn put_field(&mut self, object: u32, offset: u64, field: FieldType, value: &Val) -> Result<()> {
+    fn put_field(
+        &mut self,
+        object: HeapRef,
+        offset: ObjectOffset,
+        field: FieldType,
+        value: &Val,
+    ) -> Result<()> {
         let mut slots = [0; 2];
         self.write_value(value, &mut slots)?;
         self.store_field(object, offset, field.storage, slots);
@@ -388,8 +394,8 @@ impl<T: Embedder> StoreData<T> {
 }
 
 impl StoreInner {
-    fn held(&self, object: u32) -> Result<AnyRef> {
-        self.hold(u64::from(object)).ok_or_else(|| super::unknown_type(TypeNumber::from_u32(0)))
+    fn held(&self, object: HeapRef) -> Result<AnyRef> {
+        self.hold(object.as_word()).ok_or_else(|| super::unknown_type(TypeNumber::from_u32(0)))
     }
 
     /// Refuses what is of another store, before anything is allocated.

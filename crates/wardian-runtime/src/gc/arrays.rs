@@ -5,8 +5,11 @@ use crate::gc::objects::Layout;
 use crate::ids::InstanceId;
 use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
-use wardian_types::{DataIndex, ElemIndex, StorageType, TrapCode, TypeIndex, TypeNumber};
-use wardian_vm::heap::shape::first_element;
+use wardian_types::{
+    DataIndex, ElemIndex, ObjectOffset, StorageType, TrapCode, TypeIndex, TypeNumber,
+};
+use wardian_vm::heap::HeapRef;
+use wardian_vm::heap::shape::element_at;
 
 /// Bytes that are moved between two looks at the interrupt word.
 const CHUNK: u64 = 8 << 20;
@@ -14,15 +17,15 @@ const CHUNK: u64 = 8 << 20;
 /// An array and its elements.
 #[derive(Clone, Copy)]
 struct Elements {
-    array: u32,
+    array: HeapRef,
     /// Bytes of an element.
     size: u32,
     length: u32,
 }
 
 impl Elements {
-    fn offset(&self, index: u32) -> u64 {
-        u64::from(first_element(self.size)) + u64::from(self.size) * u64::from(index)
+    fn offset(&self, index: u32) -> ObjectOffset {
+        element_at(self.size, index)
     }
 
     fn check(&self, index: u64, length: u64) -> Result<()> {
@@ -34,7 +37,7 @@ impl Elements {
 impl StoreInner {
     fn elements(&self, array: u64) -> Result<Elements> {
         let null = || Error::from(TrapCode::NullArrayReference);
-        let array = array as u32;
+        let array = HeapRef::in_low_half(array);
         let (_, length) = self.heap().and_then(|heap| heap.header(array)).ok_or_else(null)?;
         match self.object_type(array).ok_or_else(null)?.layout {
             Layout::Array(size) => Ok(Elements { array, size, length }),
@@ -42,7 +45,7 @@ impl StoreInner {
         }
     }
 
-    fn storage(&self, array: u32) -> Option<StorageType> {
+    fn storage(&self, array: HeapRef) -> Option<StorageType> {
         self.object_type(array)?.fields().first().map(|field| field.storage)
     }
 
@@ -59,9 +62,9 @@ impl StoreInner {
 
     /// Copies the first element of a new array over the others. The store's deadline and its cancellation end
     /// that.
-    pub(crate) fn fill_new_array(&mut self, array: u32, length: u32) -> Result<()> {
+    pub(crate) fn fill_new_array(&mut self, array: HeapRef, length: u32) -> Result<()> {
         let stop = self.stop_check();
-        if self.repeat(array.into(), 0, length.into(), || stop().is_some())? {
+        if self.repeat(array.as_word(), 0, length.into(), || stop().is_some())? {
             return Ok(());
         }
         let reason = stop().unwrap_or(StopReason::Cancelled);
@@ -171,7 +174,7 @@ impl StoreInner {
         if from.checked_add(length * size).is_none_or(|end| end > have) {
             return Err(TrapCode::MemoryOutOfBounds.into());
         }
-        let array = u64::from(self.new_array(instance, ty, length as u32)?);
+        let array = self.new_array(instance, ty, length as u32)?.as_word();
         self.array_init_data(instance, array, segment, [0, from, length])?;
         Ok(array)
     }
@@ -211,9 +214,9 @@ impl StoreInner {
         length: u64,
     ) -> Result<u64> {
         self.check_segment(instance, segment, from, length)?;
-        let array = self.new_array(instance, ty, length as u32)?;
-        self.array_init_elem(instance, u64::from(array), segment, [0, from, length])?;
-        Ok(u64::from(array))
+        let array = self.new_array(instance, ty, length as u32)?.as_word();
+        self.array_init_elem(instance, array, segment, [0, from, length])?;
+        Ok(array)
     }
 
     fn check_segment(

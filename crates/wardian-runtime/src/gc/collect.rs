@@ -15,7 +15,7 @@
 //! allocated.
 
 use crate::code::registry::Located;
-use crate::gc::objects::Known;
+use crate::gc::objects::{Known, Pass};
 use crate::store::inner::StoreInner;
 use std::time::Instant;
 use wardian_types::GlobalIndex;
@@ -29,16 +29,15 @@ impl StoreInner {
     /// was stopped; then nothing was freed.
     #[cold]
     pub fn collect_garbage(&mut self, values: bool) -> bool {
-        if self.gc.collecting {
+        if !self.gc.begin(if values { Pass::Values } else { Pass::Objects }) {
             return true;
         }
-        (self.gc.collecting, self.gc.values) = (true, values);
         let (begin, ctx) = (Instant::now(), self.ctx());
-        if let Some(heap) = self.gc.heap.as_mut() {
+        if let Some(heap) = self.gc.heap_mut() {
             // SAFETY: the context lives as long as the store, and no guest runs.
             heap.begin(unsafe { &mut (*ctx).heap });
         }
-        self.gc.roots.prune();
+        self.gc.roots().prune();
         self.mark_roots(values);
         let done = self.trace(values);
         if done {
@@ -46,12 +45,12 @@ impl StoreInner {
                 self.externrefs.sweep();
                 self.exceptions.sweep();
             }
-            if let Some(heap) = &mut self.gc.heap {
+            if let Some(heap) = self.gc.heap_mut() {
                 heap.finish();
                 heap.note_pause(begin.elapsed());
             }
         }
-        self.gc.collecting = false;
+        self.gc.end();
         if done {
             self.notify_collection();
         }
@@ -61,14 +60,14 @@ impl StoreInner {
     fn notify_collection(&mut self) {
         let stats = self.heap_stats();
         // The observer is the embedder's, and may panic.
-        if self.gc.heap.is_some()
-            && let Some(mut observer) = self.gc.observer.take()
+        if self.gc.heap().is_some()
+            && let Some(mut observer) = self.gc.set_observer(None)
         {
             let notified = std::panic::AssertUnwindSafe(|| observer(&stats));
             if let Err(panic) = std::panic::catch_unwind(notified) {
                 wardian_vm::contain::discard(panic);
             }
-            self.gc.observer = Some(observer);
+            self.gc.set_observer(Some(observer));
         }
     }
 
@@ -85,7 +84,7 @@ impl StoreInner {
     }
 
     fn trace_heap(&mut self, values: bool) -> bool {
-        let Some(mut heap) = self.gc.heap.take() else { return true };
+        let Some(mut heap) = self.gc.take_heap() else { return true };
         let ctx = self.ctx();
         // There are few values, so freeing them is not interrupted.
         // SAFETY: the context is valid as long as the store.
@@ -97,8 +96,8 @@ impl StoreInner {
                 exceptions.mark(handle);
             }
         };
-        let traced = heap.trace(&Known(&self.gc.types), &mut handle, &stop);
-        self.gc.heap = Some(heap);
+        let traced = heap.trace(&Known(self.gc.types()), &mut handle, &stop);
+        self.gc.set_heap(heap);
         traced == Traced::Done
     }
 
@@ -108,7 +107,7 @@ impl StoreInner {
         if word >> 32 != 0 {
             self.mark_handle(word);
         } else if word != 0
-            && let Some(heap) = &mut self.gc.heap
+            && let Some(heap) = self.gc.heap_mut()
         {
             heap.root(word);
         }
@@ -117,7 +116,7 @@ impl StoreInner {
     /// Notes that a handle is held, of an exception or of a value of the embedder's.
     #[inline]
     pub(crate) fn mark_handle(&mut self, word: u64) {
-        if self.gc.values {
+        if self.gc.looks_for_values() {
             self.externrefs.mark(word);
             self.exceptions.mark(word);
         }
@@ -148,21 +147,17 @@ impl StoreInner {
             let elements = instance.segments().all_objects().flat_map(|(_, all)| all);
             elements.for_each(|word| self.mark_word(*word));
         }
+        entities.globals().references().for_each(|word| self.mark_word(word));
         self.entities = entities;
-        let constants = std::mem::take(&mut self.gc.constants);
-        constants.iter().for_each(|[word, _]| self.mark_word(*word));
-        self.gc.constants = constants;
-        for index in 0..self.gc.restored.len() {
-            self.mark_word(self.gc.restored[index]);
-        }
-        for index in 0..self.entities.globals().reference_count() {
-            self.mark_word(self.entities.globals().reference(index));
-        }
-        if let Some(heap) = &mut self.gc.heap {
-            self.gc.roots.each(|word| heap.root(u64::from(word)));
-            if !values {
-                self.exceptions.each_word(|word| heap.root(word));
-            }
+        let operands = std::mem::take(self.gc.operands());
+        operands.all().iter().for_each(|[word, _]| self.mark_word(*word));
+        *self.gc.operands() = operands;
+        let restored = self.gc.take_restored();
+        restored.iter().for_each(|word| self.mark_word(*word));
+        self.gc.keep_restored(restored);
+        self.gc.mark_roots();
+        if !values && let Some(heap) = self.gc.heap_mut() {
+            self.exceptions.each_word(|word| heap.root(word));
         }
         self.mark_word(self.thrown());
         self.mark_snapshots();
@@ -175,13 +170,13 @@ impl StoreInner {
         if values {
             self.mark_values_on_stack();
         }
-        let Some(mut heap) = self.gc.heap.take() else { return };
+        let Some(mut heap) = self.gc.take_heap() else { return };
         // SAFETY: a call into the host waits for this, if any guest does; nothing runs on its stack.
         let ctx = unsafe { &*self.ctx() };
         if !ctx.activation.is_null() {
             self.mark_frames(&mut heap, ctx);
         }
-        self.gc.heap = Some(heap);
+        self.gc.set_heap(heap);
     }
 
     /// Marks the references in frames. They are exactly those that stack maps name: what is between these
@@ -206,8 +201,8 @@ impl StoreInner {
             };
             let sp = fp.below(frame as usize);
             for slot in slots {
-                if let Some(word) = frames.reference_at(sp.above(*slot as usize)) {
-                    heap.root(u64::from(word));
+                if let Some(object) = frames.reference_at(sp.above(slot.index())) {
+                    heap.mark(object);
                 }
             }
         }

@@ -7,16 +7,20 @@
 //! | `extern` | the handle, 8 bytes |
 //! | numbers | the bytes, little endian |
 
-use crate::ids::{FuncId, InstanceId};
+use crate::ids::InstanceId;
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, Result};
-use wardian_types::{StorageType, TrapCode, TypeIndex, TypeNumber, ValType};
-use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE};
+use wardian_types::{ObjectOffset, StorageType, TrapCode, TypeIndex, TypeNumber, ValType};
+use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, HEADER};
+use wardian_vm::heap::{FuncHandle, HeapRef};
+
+/// Where an object that stands for a value of the embedder's has the handle.
+pub(super) const BOXED: ObjectOffset = ObjectOffset::from_u32(HEADER);
 
 impl StoreInner {
     /// Writes the low bytes of a word to a field that is known to be inside the object.
-    pub(super) fn write_field<V: Copy>(&self, object: u32, offset: u64, value: V) {
+    pub(super) fn write_field<V: Copy>(&self, object: HeapRef, offset: ObjectOffset, value: V) {
         let at = self.heap().and_then(|heap| heap.bytes(object, offset, size_of::<V>() as u64));
         if let Some(at) = at {
             // SAFETY: inside of what was allocated; objects are read and written only through raw pointers.
@@ -24,14 +28,20 @@ impl StoreInner {
         }
     }
 
-    fn read_field<V: Copy + Default>(&self, object: u32, offset: u64) -> V {
+    fn read_field<V: Copy + Default>(&self, object: HeapRef, offset: ObjectOffset) -> V {
         let at = self.heap().and_then(|heap| heap.bytes(object, offset, size_of::<V>() as u64));
         // SAFETY: as above; `V` is a number.
         at.map_or(V::default(), |at| unsafe { at.cast::<V>().read_unaligned() })
     }
 
     /// Writes a value, as guests hold it, to a field.
-    pub(crate) fn store_field(&self, object: u32, offset: u64, ty: StorageType, slots: [u64; 2]) {
+    pub(crate) fn store_field(
+        &self,
+        object: HeapRef,
+        offset: ObjectOffset,
+        ty: StorageType,
+        slots: [u64; 2],
+    ) {
         match (ty, slots[0]) {
             (StorageType::I8, word) => self.write_field(object, offset, word as u8),
             (StorageType::I16, word) => self.write_field(object, offset, word as u16),
@@ -47,7 +57,12 @@ impl StoreInner {
     }
 
     /// Reads a field as guests hold its value; packed ones are extended with zeroes.
-    pub(super) fn load_field(&self, object: u32, offset: u64, ty: StorageType) -> [u64; 2] {
+    pub(super) fn load_field(
+        &self,
+        object: HeapRef,
+        offset: ObjectOffset,
+        ty: StorageType,
+    ) -> [u64; 2] {
         let word = match ty {
             StorageType::I8 => u64::from(self.read_field::<u8>(object, offset)),
             StorageType::I16 => u64::from(self.read_field::<u16>(object, offset)),
@@ -65,15 +80,14 @@ impl StoreInner {
     }
 
     /// The word in an object for a reference to a function.
-    fn func_in_object(&self, reference: u64) -> u32 {
+    fn func_in_object(&self, reference: u64) -> FuncHandle {
         // SAFETY: a reference as guests hold it, from a guest of this store or from `write_value`.
         let func = unsafe { self.func_of_reference(reference) };
-        func.map_or(0, |func| func.as_u32() + 1)
+        func.map_or(FuncHandle::NULL, FuncHandle::of)
     }
 
-    fn func_from_object(&self, handle: u32) -> u64 {
-        let func = handle.checked_sub(1).map(FuncId::from_u32);
-        let func = func.filter(|func| self.entities.funcs().get(*func).is_some());
+    fn func_from_object(&self, handle: FuncHandle) -> u64 {
+        let func = handle.func().filter(|func| self.entities.funcs().get(*func).is_some());
         func.map_or(0, |func| self.reference_to(func))
     }
 
@@ -95,16 +109,16 @@ impl StoreInner {
         }
         // The handle is in no place where a collection of values would look for it. None is due here: those are
         // made where handles enter the store.
-        self.allocate_box(handle, limiter).map(u64::from)
+        self.allocate_box(handle, limiter).map(HeapRef::as_word)
     }
 
     /// `extern.convert_any`
     pub(crate) fn extern_from_any(&self, word: u64) -> u64 {
-        let is_object = word != 0 && word & 1 == 0;
-        let object = word as u32;
+        let object = HeapRef::in_low_half(word);
+        let is_object = word != 0 && !object.is_integer();
         let header = self.heap().filter(|_| is_object).and_then(|heap| heap.header(object));
         match header {
-            Some((EXTERN_BOX_TYPE, EXTERN_BOX)) => self.read_field(object, 8),
+            Some((EXTERN_BOX_TYPE, EXTERN_BOX)) => self.read_field(object, BOXED),
             _ => word,
         }
     }
@@ -126,12 +140,12 @@ impl StoreInner {
             let found = func.map(|func| self.vm_func(func).sig);
             return Ok(found.is_some_and(|sig| self.engine().signatures().is_subtype(sig, number)));
         }
-        Ok(self.is_object_of(reference as u32, number))
+        Ok(self.is_object_of(HeapRef::in_low_half(reference), number))
     }
 
     /// Whether a reference is to an object of a type or one of its subtypes.
-    pub(crate) fn is_object_of(&self, reference: u32, number: TypeNumber) -> bool {
-        let found = (reference & 1 == 0).then(|| self.object_type(reference)).flatten();
+    pub(crate) fn is_object_of(&self, reference: HeapRef, number: TypeNumber) -> bool {
+        let found = (!reference.is_integer()).then(|| self.object_type(reference)).flatten();
         found.is_some_and(|ty| ty.signature.display().contains(&number))
     }
 }

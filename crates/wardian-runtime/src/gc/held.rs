@@ -7,9 +7,10 @@ use crate::gc::objects::Referent;
 use crate::stack::backtrace::Frame;
 use crate::store::inner::StoreInner;
 use crate::value::AnyRef;
-use wardian_types::ValType;
+use wardian_types::{LocalIndex, ValType};
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::Frames;
+use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::FrameLayout;
 
 impl StoreInner {
@@ -22,16 +23,16 @@ impl StoreInner {
         types: &[ValType],
         frames: &Frames<'_>,
         pc: CodeAddr,
-    ) -> Vec<(Option<u32>, AnyRef)> {
+    ) -> Vec<(Option<LocalIndex>, AnyRef)> {
         if self.heap().is_none() {
             return Vec::new();
         }
         let Some(fp) = frames.frame_pointer() else {
-            let locals = (0u32..).zip(layout.locals.iter().zip(types));
+            let locals = layout.locals.iter().zip(types).enumerate();
             let references = locals.filter(|(_, (_, ty))| ty.is_ref() && !ty.is_func_ref());
             let found = references.filter_map(|(index, (slot, _))| {
-                let word = frames.slot(*slot).and_then(|word| u32::try_from(word).ok())?;
-                Some((Some(index), self.object_of_word(word)?))
+                let word = frames.slot(*slot).and_then(HeapRef::from_word)?;
+                Some((Some(LocalIndex::from_usize(index)), self.object_of_word(word)?))
             });
             return found.collect();
         };
@@ -40,20 +41,20 @@ impl StoreInner {
         // A frame that waits in a call has its references where the compiler noted them.
         let Some((size, slots)) = code.code.references_at(pc.after()) else { return Vec::new() };
         let sp = fp.below(size as usize);
-        let words = slots.iter().filter_map(|slot| frames.reference_at(sp.above(*slot as usize)));
-        let mut words: Vec<u32> = words.collect();
+        let words = slots.iter().filter_map(|slot| frames.reference_at(sp.above(slot.index())));
+        let mut words: Vec<HeapRef> = words.collect();
         words.sort_unstable();
         words.dedup();
         words.into_iter().filter_map(|word| Some((None, self.object_of_word(word)?))).collect()
     }
 
     /// The struct or the array that a word refers to, if it does.
-    fn object_of_word(&self, word: u32) -> Option<AnyRef> {
-        let object = word != 0
+    fn object_of_word(&self, word: HeapRef) -> Option<AnyRef> {
+        let object = !word.is_null()
             && matches!(
                 self.referent_of(word),
                 Ok(Referent::Struct { .. } | Referent::Array { .. })
             );
-        if object { self.hold(u64::from(word)) } else { None }
+        if object { self.hold(word.as_word()) } else { None }
     }
 }

@@ -15,12 +15,12 @@ use crate::{Error, Result};
 impl StoreInner {
     /// When a snapshot is taken now.
     pub(crate) fn snapshot_time(&mut self) -> u64 {
-        self.gc.timeline.tick()
+        self.gc.timeline_mut().tick()
     }
 
     /// Whether what a snapshot without state holds is still there.
     pub(crate) fn check_time(&self, time: u64) -> Result<()> {
-        if !self.gc.timeline.is_lost(time) {
+        if !self.gc.timeline().is_lost(time) {
             return Ok(());
         }
         Err(Error::usage(
@@ -32,9 +32,9 @@ impl StoreInner {
 
     /// Copies the heap, if there is one, for a snapshot that is about to be taken.
     pub(crate) fn capture_heap(&mut self) -> Option<HeapCapture> {
-        let time = self.gc.timeline.now + 1;
-        let (roots, places) = (self.gc.roots.moment(), self.places());
-        let heap = self.gc.heap.as_ref()?;
+        let time = self.gc.timeline().now + 1;
+        let (roots, places) = (self.gc.roots().moment(), self.places());
+        let heap = self.gc.heap()?;
         Some(HeapCapture { image: heap.capture(), roots, time, places })
     }
 
@@ -62,13 +62,13 @@ impl StoreInner {
     pub(crate) fn restore_heap(&mut self, capture: Option<&HeapCapture>) -> Result<()> {
         let Some(capture) = capture else { return Ok(()) };
         let ctx = self.ctx();
-        let Some(heap) = self.gc.heap.as_mut() else { return Ok(()) };
+        let Some(heap) = self.gc.heap_mut() else { return Ok(()) };
         // SAFETY: the context lives as long as the store, and no guest runs.
         let words = unsafe { &mut (*ctx).heap };
         heap.restore(words, &capture.image)
             .map_err(|e| Error::system("cannot bring back the heap", e))?;
-        self.gc.roots.drop_since(capture.roots);
-        self.gc.timeline.restored(capture.time);
+        self.gc.roots().drop_since(capture.roots);
+        self.gc.timeline_mut().restored(capture.time);
         Ok(())
     }
 }

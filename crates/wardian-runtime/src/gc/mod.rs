@@ -19,7 +19,8 @@
 //! | `image.rs` | the heap in snapshots with state |
 //! | `access.rs` | what the embedder's API does with objects |
 //!
-//! What the store keeps for that is in `objects.rs`, `roots.rs` and `timeline.rs`, which do not know the store.
+//! What the store keeps for that is in `objects.rs`, `operands.rs`, `roots.rs` and `timeline.rs`, which do not know the
+//! store.
 #![allow(unsafe_code, reason = "it reads what guests hold")]
 
 mod access;
@@ -29,6 +30,7 @@ mod fields;
 mod held;
 mod image;
 pub mod objects;
+pub mod operands;
 pub mod roots;
 mod stress;
 pub mod timeline;
@@ -42,9 +44,10 @@ use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 pub use access::Initial;
-use wardian_types::{TypeIndex, TypeNumber};
+use wardian_types::{ObjectOffset, TypeIndex, TypeNumber};
+use wardian_vm::addr::DataAddr;
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
-use wardian_vm::heap::{Displays, Heap, HeapStats, HeapWords};
+use wardian_vm::heap::{Displays, Heap, HeapRef, HeapStats, HeapWords};
 
 /// Bytes of a heap when the first object is allocated.
 const FIRST: usize = 256 << 10;
@@ -62,7 +65,7 @@ impl StoreInner {
     /// Makes sure that objects of a type can be allocated, and so that there is a heap.
     pub(crate) fn add_object_type(&mut self, signature: &Signature) -> Result<()> {
         let number = signature.number();
-        if self.gc.types.contains_key(&number) {
+        if self.gc.types().contains_key(&number) {
             return Ok(());
         }
         if let Some(ty) = ObjectType::new(signature) {
@@ -70,7 +73,7 @@ impl StoreInner {
                 return Err(crate::code::signatures::too_many_types());
             }
             self.ensure_heap()?;
-            self.gc.types.insert(number, ty);
+            self.gc.add_type(number, ty);
         }
         Ok(())
     }
@@ -78,7 +81,7 @@ impl StoreInner {
     /// Compiled code reads the base of the heap without a look at whether there is one: it is made together with the
     /// first instance that has types of objects.
     fn ensure_heap(&mut self) -> Result<()> {
-        if self.gc.heap.is_some() {
+        if self.gc.heap().is_some() {
             return Ok(());
         }
         // SAFETY: the context lives as long as the store; code that uses these words does not run now.
@@ -87,7 +90,7 @@ impl StoreInner {
             .map_err(|error| Error::system("no address space for a heap of 4 GiB", error))?;
         let config = self.engine().settings();
         heap.set_poison(config.gc_stress || config.gc_stress_at_safepoints);
-        self.gc.heap = Some(heap);
+        self.gc.set_heap(heap);
         self.publish_displays();
         Ok(())
     }
@@ -100,37 +103,38 @@ impl StoreInner {
 
     /// Gives code the table of supertypes, once the engine has one.
     pub(crate) fn publish_displays(&mut self) {
-        let displays = self.engine().signatures().displays().map_or(0, Displays::address);
+        let displays =
+            self.engine().signatures().displays().map_or(DataAddr::NULL, Displays::address);
         // SAFETY: the context lives as long as the store, and no guest runs.
         unsafe { (*self.ctx()).displays = displays };
     }
 
     /// The heap, if there is one.
     pub fn heap(&self) -> Option<&Heap> {
-        self.gc.heap.as_ref()
+        self.gc.heap()
     }
 
     /// Sets the observer of collections.
     pub fn observe_collections(&mut self, observer: Option<Observer>) {
-        let before = std::mem::replace(&mut self.gc.observer, observer);
+        let before = self.gc.set_observer(observer);
         wardian_vm::contain::drop_contained(before);
     }
 
     /// Statistics of the heap.
     pub fn heap_stats(&self) -> HeapStats {
-        self.gc.heap.as_ref().map(Heap::stats).unwrap_or_default()
+        self.gc.heap().map(Heap::stats).unwrap_or_default()
     }
 
     /// The type of an object.
-    pub fn object_type(&self, object: u32) -> Option<&ObjectType> {
+    pub fn object_type(&self, object: HeapRef) -> Option<&ObjectType> {
         let (number, length) = self.heap()?.header(object)?;
-        let ty = self.gc.types.get(&number)?;
+        let ty = self.gc.types().get(&number)?;
         ty.shape.size(length).is_some().then_some(ty)
     }
 
     /// The type with this number.
     pub(crate) fn known_object_type(&self, number: TypeNumber) -> Option<&ObjectType> {
-        self.gc.types.get(&number)
+        self.gc.types().get(&number)
     }
 
     /// The engine's number of a type of an instance's module.
@@ -139,7 +143,7 @@ impl StoreInner {
     }
 
     /// A struct of a type of an instance's module; its fields are zero.
-    pub(crate) fn new_struct(&mut self, instance: InstanceId, ty: TypeIndex) -> Result<u32> {
+    pub(crate) fn new_struct(&mut self, instance: InstanceId, ty: TypeIndex) -> Result<HeapRef> {
         let number = self.type_number(instance, ty);
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
@@ -152,7 +156,7 @@ impl StoreInner {
         instance: InstanceId,
         ty: TypeIndex,
         length: u32,
-    ) -> Result<u32> {
+    ) -> Result<HeapRef> {
         let number = self.type_number(instance, ty);
         // SAFETY: as above.
         let limiter = unsafe { self.running_limiter() };
@@ -163,8 +167,8 @@ impl StoreInner {
         &mut self,
         number: TypeNumber,
         limiter: Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
-        let size = match self.gc.types.get(&number).map(|ty| &ty.layout) {
+    ) -> Result<HeapRef> {
+        let size = match self.gc.types().get(&number).map(|ty| &ty.layout) {
             Some(Layout::Struct(layout)) => layout.size,
             _ => return Err(unknown_type(number)),
         };
@@ -178,8 +182,8 @@ impl StoreInner {
         number: TypeNumber,
         length: u32,
         limiter: Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
-        let element = match self.gc.types.get(&number).map(|ty| &ty.layout) {
+    ) -> Result<HeapRef> {
+        let element = match self.gc.types().get(&number).map(|ty| &ty.layout) {
             Some(Layout::Array(element)) => *element,
             _ => return Err(unknown_type(number)),
         };
@@ -199,20 +203,28 @@ impl StoreInner {
     }
 
     /// An object that holds a handle of a value of the embedder's.
-    fn allocate_box(&mut self, handle: u64, limiter: Option<&mut dyn Limiter>) -> Result<u32> {
+    fn allocate_box(&mut self, handle: u64, limiter: Option<&mut dyn Limiter>) -> Result<HeapRef> {
         self.ensure_heap()?;
         let object = self.allocate_object(16, limiter)?;
         self.write_header(object, EXTERN_BOX_TYPE, EXTERN_BOX);
-        self.write_field(object, 8, handle);
+        self.write_field(object, fields::BOXED, handle);
         Ok(object)
     }
 
-    fn write_header(&self, object: u32, number: TypeNumber, length: u32) {
-        self.write_field(object, 0, u64::from(length) << 32 | u64::from(number.as_u32()));
+    fn write_header(&self, object: HeapRef, number: TypeNumber, length: u32) {
+        self.write_field(
+            object,
+            ObjectOffset::default(),
+            u64::from(length) << 32 | u64::from(number.as_u32()),
+        );
     }
 
     /// Room for an object of `size` bytes, all zero.
-    fn allocate_object(&mut self, size: u64, mut limiter: Option<&mut dyn Limiter>) -> Result<u32> {
+    fn allocate_object(
+        &mut self,
+        size: u64,
+        mut limiter: Option<&mut dyn Limiter>,
+    ) -> Result<HeapRef> {
         let stress = self.engine().settings().gc_stress;
         let mut collected = false;
         if stress {
@@ -222,8 +234,7 @@ impl StoreInner {
         loop {
             // SAFETY: as in `ensure_heap`.
             let words = unsafe { &mut *self.heap_words() };
-            let heap =
-                self.gc.heap.as_mut().ok_or_else(|| unknown_type(TypeNumber::from_u32(0)))?;
+            let heap = self.gc.heap_mut().ok_or_else(|| unknown_type(TypeNumber::from_u32(0)))?;
             let taken = match stress {
                 true => heap.take_alone(words, size),
                 false => heap.take(words, size),
@@ -232,7 +243,7 @@ impl StoreInner {
                 return Ok(object);
             }
             let capacity = heap.capacity();
-            if !collected && capacity >= self.gc.collect_at.max(SMALL) {
+            if !collected && capacity >= self.gc.collect_at().max(SMALL) {
                 self.collect_heap()?;
                 collected = true;
                 self.grow_after_collection(reborrow(&mut limiter))?;
@@ -265,7 +276,7 @@ impl StoreInner {
     fn grow_after_collection(&mut self, limiter: Option<&mut dyn Limiter>) -> Result<()> {
         let HeapStats { live_bytes, capacity, .. } = self.heap_stats();
         let wanted = live_bytes.saturating_mul(2).min(Heap::most());
-        self.gc.collect_at = wanted;
+        self.gc.set_collect_at(wanted);
         if wanted > capacity {
             self.grow_heap_to(wanted, limiter)?;
         }
@@ -291,7 +302,7 @@ impl StoreInner {
         wanted: usize,
         mut limiter: Option<&mut dyn Limiter>,
     ) -> Result<bool> {
-        let Some(heap) = self.gc.heap.as_mut() else { return Ok(false) };
+        let Some(heap) = self.gc.heap_mut() else { return Ok(false) };
         let capacity = heap.capacity();
         if let Some(limiter) = &mut limiter
             && !limiter.memory_growing(capacity, wanted, Some(Heap::most()))?

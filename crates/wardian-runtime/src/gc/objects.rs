@@ -1,5 +1,6 @@
 //! What a store knows of objects: the heap, the types that objects have, those that the embedder holds.
 
+use super::operands::Operands;
 use super::roots::Roots;
 use super::timeline::Timeline;
 use crate::code::signatures::Signature;
@@ -15,22 +16,135 @@ pub type Observer = Box<dyn FnMut(&HeapStats) + Send + Sync>;
 /// What a store knows of objects.
 #[derive(Default)]
 pub struct Gc {
-    pub(super) heap: Option<Heap>,
-    pub(super) types: Types,
-    pub(crate) roots: Roots,
+    heap: Option<Heap>,
+    types: Types,
+    roots: Roots,
     /// The size from which on a full heap is collected before it grows.
-    pub(super) collect_at: usize,
+    collect_at: usize,
     /// Notified of each collection.
-    pub(crate) observer: Option<Observer>,
-    pub(super) timeline: Timeline,
-    /// Whether a collection runs.
-    pub(super) collecting: bool,
-    /// Whether it looks for exceptions and for values of the embedder's as well.
-    pub(super) values: bool,
-    /// Values of constant expressions that are being evaluated.
-    pub constants: Vec<[u64; 2]>,
+    observer: Option<Observer>,
+    timeline: Timeline,
+    /// The collection that runs.
+    running: Option<Pass>,
+    operands: Operands,
     /// What the frames of a checkpoint refer to, until they are placed.
-    pub(crate) restored: Vec<u64>,
+    restored: Vec<u64>,
+}
+
+/// What a collection looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Objects that nobody holds.
+    Objects,
+    /// Exceptions and values of the embedder's as well.
+    Values,
+}
+
+impl Gc {
+    /// The heap, if there is one.
+    #[inline]
+    pub(super) fn heap(&self) -> Option<&Heap> {
+        self.heap.as_ref()
+    }
+
+    /// The heap, if there is one.
+    #[inline]
+    pub(super) fn heap_mut(&mut self) -> Option<&mut Heap> {
+        self.heap.as_mut()
+    }
+
+    /// Takes the heap out, so that it can be marked while the rest is borrowed: [`Gc::set_heap`] puts it back.
+    pub(super) fn take_heap(&mut self) -> Option<Heap> {
+        self.heap.take()
+    }
+
+    /// Sets the heap.
+    pub(super) fn set_heap(&mut self, heap: Heap) {
+        self.heap = Some(heap);
+    }
+
+    /// The types that objects can have.
+    #[inline]
+    pub(super) fn types(&self) -> &Types {
+        &self.types
+    }
+
+    /// Adds a type that objects can have.
+    pub(super) fn add_type(&mut self, number: TypeNumber, ty: ObjectType) {
+        self.types.insert(number, ty);
+    }
+
+    /// The objects that the embedder holds.
+    #[inline]
+    pub(crate) fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// Marks the objects that the embedder holds.
+    pub(super) fn mark_roots(&mut self) {
+        if let Some(heap) = &mut self.heap {
+            self.roots.each(|object| heap.mark(object));
+        }
+    }
+
+    /// The size from which on a full heap is collected before it grows.
+    pub(super) fn collect_at(&self) -> usize {
+        self.collect_at
+    }
+
+    /// Sets that size.
+    pub(super) fn set_collect_at(&mut self, size: usize) {
+        self.collect_at = size;
+    }
+
+    /// Sets who is notified of collections. Returns who was before.
+    pub(crate) fn set_observer(&mut self, observer: Option<Observer>) -> Option<Observer> {
+        std::mem::replace(&mut self.observer, observer)
+    }
+
+    /// Which snapshots can be restored.
+    pub(super) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The same, to be changed.
+    pub(super) fn timeline_mut(&mut self) -> &mut Timeline {
+        &mut self.timeline
+    }
+
+    /// Begins a collection. False if one runs.
+    pub(super) fn begin(&mut self, pass: Pass) -> bool {
+        let is_idle = self.running.is_none();
+        self.running.get_or_insert(pass);
+        is_idle
+    }
+
+    /// Ends it.
+    pub(super) fn end(&mut self) {
+        self.running = None;
+    }
+
+    /// Whether a collection runs that looks for exceptions and for values of the embedder's.
+    #[inline]
+    pub(super) fn looks_for_values(&self) -> bool {
+        self.running == Some(Pass::Values)
+    }
+
+    /// What is being evaluated holds these.
+    #[inline]
+    pub(crate) fn operands(&mut self) -> &mut Operands {
+        &mut self.operands
+    }
+
+    /// Keeps what the frames of a checkpoint refer to.
+    pub(crate) fn keep_restored(&mut self, words: Vec<u64>) {
+        self.restored = words;
+    }
+
+    /// Gives up what was kept so: the frames are there.
+    pub(crate) fn take_restored(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.restored)
+    }
 }
 
 /// By the engine's number.

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use wardian_vm::heap::HeapRef;
 
 /// An object that the embedder holds. It is alive as long as somebody besides the store has this.
 #[derive(Debug)]
 pub struct Root {
     /// The reference: not null.
-    word: u32,
+    word: HeapRef,
     /// No other root of the store has it, ever.
     number: u64,
     /// Set when a snapshot from before the object was made is restored.
@@ -16,14 +17,14 @@ pub struct Root {
 
 impl Root {
     /// The reference; none if the object is gone.
-    pub fn word(&self) -> Option<u32> {
+    pub fn word(&self) -> Option<HeapRef> {
         (!self.gone.load(Ordering::Relaxed)).then_some(self.word)
     }
 
     /// The reference as raw slots have it. An integer is in there itself, an object is meant by its root: so a slot
     /// leads to the object as long as the root is held, and to nothing later.
     pub fn slot(&self) -> u64 {
-        if self.word & 1 == 1 { u64::from(self.word) } else { OBJECT | self.number }
+        if self.word.is_integer() { self.word.as_word() } else { OBJECT | self.number }
     }
 }
 
@@ -64,10 +65,10 @@ impl Roots {
     }
 
     /// Makes a root of a reference that is not null.
-    pub fn add(&self, word: u32) -> Arc<Root> {
+    pub fn add(&self, word: HeapRef) -> Arc<Root> {
         let root = |number| Arc::new(Root { word, number, gone: AtomicBool::new(false) });
         // An integer needs nobody to keep it.
-        if word & 1 == 1 {
+        if word.is_integer() {
             return root(0);
         }
         let mut held = self.held();
@@ -96,7 +97,7 @@ impl Roots {
     }
 
     /// Passes each reference to `f`.
-    pub(crate) fn each(&self, mut f: impl FnMut(u32)) {
+    pub(crate) fn each(&self, mut f: impl FnMut(HeapRef)) {
         self.held().held.iter().for_each(|root| f(root.word));
     }
 
@@ -118,6 +119,7 @@ impl Roots {
 #[cfg(test)]
 mod tests {
     use super::Roots;
+    use wardian_vm::heap::HeapRef;
 
     #[test]
     fn what_nobody_holds_goes() {
@@ -127,18 +129,19 @@ mod tests {
             roots.each(|_| count += 1);
             count
         };
-        let kept = roots.add(8);
+        let add = |word| roots.add(HeapRef::from_u32(word));
+        let kept = add(8);
         for i in 0..10_000 {
-            roots.add(16 + 8 * i);
+            add(16 + 8 * i);
         }
         assert!(count() < 1000);
         let moment = roots.moment();
-        let newer = roots.add(24);
+        let newer = add(24);
         roots.drop_since(moment);
-        assert_eq!((kept.word(), newer.word()), (Some(8), None));
+        assert_eq!((kept.word(), newer.word()), (Some(HeapRef::from_u32(8)), None));
         roots.prune();
         assert_eq!(count(), 1);
-        assert_eq!(roots.of_slot(kept.slot()).map(|root| root.word()), Some(Some(8)));
+        assert_eq!(roots.of_slot(kept.slot()).and_then(|root| root.word()), kept.word());
         for slot in [newer.slot(), kept.slot() + 1, kept.slot() & !super::OBJECT, 8, 0] {
             assert!(roots.of_slot(slot).is_none(), "{slot:#x}");
         }
@@ -146,7 +149,7 @@ mod tests {
         drop(kept);
         assert!(roots.of_slot(slot).is_none());
         roots.prune();
-        assert_eq!((roots.add(7).word(), roots.add(7).slot()), (Some(7), 7));
+        assert_eq!((add(7).word(), add(7).slot()), (Some(HeapRef::of_integer(3)), 7));
         assert_eq!(count(), 0);
     }
 }

@@ -22,9 +22,9 @@ impl StoreInner {
 
     #[cold]
     fn collect_at_safepoint(&mut self, held: &[u64]) {
-        let before = self.gc.constants.len();
-        self.gc.constants.extend(held.iter().map(|word| [*word, 0]));
+        let before = self.gc.operands().height();
+        self.gc.operands().push_words(held);
         self.collect_garbage(false);
-        self.gc.constants.truncate(before);
+        self.gc.operands().truncate(before);
     }
 }

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, ElementItems, ModuleInfo};
 use wardian_types::{ElemIndex, FieldType, GlobalIndex, TypeIndex, TypeNumber, ValType};
-use wardian_vm::heap::shape::first_element;
+use wardian_vm::heap::shape::{element_at, first_element};
 
 type Limit<'a, 'b> = &'a mut Option<&'b mut dyn Limiter>;
 
@@ -25,7 +25,7 @@ impl StoreInner {
         limiter: Limit<'_, '_>,
     ) -> Result<[u64; 2]> {
         // The collector looks at the operands.
-        let base = self.gc.constants.len();
+        let base = self.gc.operands().height();
         let mut done = Ok(());
         for op in &expr.ops {
             done = self.constant(instance, *op, limiter);
@@ -34,7 +34,7 @@ impl StoreInner {
             }
         }
         let value = self.pop_constant();
-        self.gc.constants.truncate(base);
+        self.gc.operands().truncate(base);
         done.map(|()| value)
     }
 
@@ -73,7 +73,7 @@ impl StoreInner {
             }
             ConstOp::ArrayNewDefault(ty) => {
                 let (len, number) = (self.pop_constant()[0], self.number_of(instance, ty));
-                [self.allocate_array(number, len as u32, reborrow(limiter))?.into(), 0]
+                [self.allocate_array(number, len as u32, reborrow(limiter))?.as_word(), 0]
             }
             ConstOp::ArrayNewFixed { ty, len } => self.fixed_array(instance, ty, len, limiter)?,
             op => {
@@ -81,13 +81,13 @@ impl StoreInner {
                 [arithmetic(op, a[0], b[0]), 0]
             }
         };
-        self.gc.constants.push(value);
+        self.gc.operands().push(value);
         Ok(())
     }
 
     /// The uppermost operand. Validation: there is one.
     fn pop_constant(&mut self) -> [u64; 2] {
-        self.gc.constants.pop().unwrap_or_default()
+        self.gc.operands().pop()
     }
 
     fn number_of(&self, instance: InstanceId, ty: TypeIndex) -> TypeNumber {
@@ -104,19 +104,19 @@ impl StoreInner {
         let number = self.number_of(instance, ty);
         let object = self.allocate_struct(number, reborrow(limiter))?;
         if default {
-            return Ok([object.into(), 0]);
+            return Ok([object.as_word(), 0]);
         }
         let module = self.entities[instance].module().clone();
         let info = module.decoded.info();
         let fields = info.types[ty].structure().map_or(&[][..], |ty| ty.fields());
         let offsets = info.struct_layout(ty).map_or(&[][..], |layout| &layout.offsets);
-        let first = self.gc.constants.len().saturating_sub(fields.len());
+        let first = self.gc.operands().below(fields.len());
         for (i, (field, offset)) in fields.iter().zip(offsets).enumerate() {
-            let value = self.gc.constants[first + i];
-            self.store_field(object, u64::from(*offset), field.storage, value);
+            let value = self.gc.operands().above(first)[i];
+            self.store_field(object, *offset, field.storage, value);
         }
-        self.gc.constants.truncate(first);
-        Ok([object.into(), 0])
+        self.gc.operands().truncate(first);
+        Ok([object.as_word(), 0])
     }
 
     /// What the elements of an array type of the instance's module are.
@@ -140,10 +140,10 @@ impl StoreInner {
         let value = self.pop_constant();
         if len > 0 {
             let first = first_element(element.storage.size());
-            self.store_field(array, first.into(), element.storage, value);
+            self.store_field(array, first, element.storage, value);
             self.fill_new_array(array, len)?;
         }
-        Ok([array.into(), 0])
+        Ok([array.as_word(), 0])
     }
 
     fn fixed_array(
@@ -156,14 +156,13 @@ impl StoreInner {
         let (number, element) = (self.number_of(instance, ty), self.element_of(instance, ty)?);
         let array = self.allocate_array(number, len, reborrow(limiter))?;
         let size = element.storage.size();
-        let first = self.gc.constants.len().saturating_sub(len as usize);
+        let first = self.gc.operands().below(len as usize);
         for i in 0..len {
-            let value = self.gc.constants[first + i as usize];
-            let offset = u64::from(first_element(size)) + u64::from(size) * u64::from(i);
-            self.store_field(array, offset, element.storage, value);
+            let value = self.gc.operands().above(first)[i as usize];
+            self.store_field(array, element_at(size, i), element.storage, value);
         }
-        self.gc.constants.truncate(first);
-        Ok([array.into(), 0])
+        self.gc.operands().truncate(first);
+        Ok([array.as_word(), 0])
     }
 
     fn read_global(&self, instance: InstanceId, index: GlobalIndex) -> [u64; 2] {
@@ -191,19 +190,19 @@ impl StoreInner {
             if !expressions.iter().any(makes_object) {
                 continue;
             }
-            let base = self.gc.constants.len();
+            let base = self.gc.operands().height();
             for expression in expressions {
                 // They are kept as operands until all are known.
                 match self.evaluate(instance, expression, limiter) {
-                    Ok(value) => self.gc.constants.push(value),
+                    Ok(value) => self.gc.operands().push(value),
                     Err(error) => {
-                        self.gc.constants.truncate(base);
+                        self.gc.operands().truncate(base);
                         return Err(error);
                     }
                 }
             }
-            let values: Arc<[u64]> = self.gc.constants[base..].iter().map(|v| v[0]).collect();
-            self.gc.constants.truncate(base);
+            let values: Arc<[u64]> = self.gc.operands().above(base).iter().map(|v| v[0]).collect();
+            self.gc.operands().truncate(base);
             let segment = ElemIndex::from_usize(segment);
             self.entities[instance].segments_mut().set_objects(segment, values);
         }

@@ -10,9 +10,9 @@ use crate::{Error, Result};
 use wardian_types::{GlobalIndex, GlobalType, ValType};
 
 impl Global {
-    /// Address for an instance that imports it.
-    pub(crate) fn address(&self) -> usize {
-        self.at.0.as_ptr() as usize
+    /// Where it lies, for an instance that imports it.
+    pub(crate) fn at(&self) -> GlobalAt {
+        self.at
     }
 }
 

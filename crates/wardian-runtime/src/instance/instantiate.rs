@@ -14,6 +14,7 @@ use crate::listen::hook::AttachmentState;
 use crate::module::ModuleInner;
 use crate::settings::EngineKind;
 use crate::store::block::Block;
+use crate::store::global::GlobalAt;
 use crate::store::host::HostDef;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use crate::store::instance::{ImportedFunc, InstanceData, Items, MemoryRef};
@@ -26,7 +27,7 @@ use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
 use wardian_types::{
     FuncIndex, GlobalIndex, IndexVec, MemoryIndex, MemoryType, TableIndex, TagIndex, ValType,
 };
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{CtxOffset, VmCtxPtr};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::{VmImport, VmMemory, instance};
 
@@ -54,7 +55,7 @@ pub struct Imports {
     funcs: IndexVec<FuncIndex, ImportedFunc>,
     tables: IndexVec<TableIndex, TableId>,
     memories: IndexVec<MemoryIndex, MemoryRef>,
-    globals: IndexVec<GlobalIndex, usize>,
+    globals: IndexVec<GlobalIndex, GlobalAt>,
     tags: IndexVec<TagIndex, TagId>,
 }
 
@@ -67,7 +68,7 @@ impl Imports {
             ImportItem::Table(table) => _ = self.tables.push(table),
             ImportItem::Memory(memory) => _ = self.memories.push(MemoryRef::Own(memory)),
             ImportItem::Shared(shared) => _ = self.memories.push(MemoryRef::Shared(shared)),
-            ImportItem::Global(global) => _ = self.globals.push(global.address()),
+            ImportItem::Global(global) => _ = self.globals.push(global.at()),
             ImportItem::Tag(tag) => _ = self.tags.push(tag),
         }
     }
@@ -179,17 +180,17 @@ impl StoreInner {
         let layout = module.layout;
         let mut vm = Block::new(layout.size() as usize);
         let position = self.entities.instances().next_index();
-        vm.write(instance::STORE as u32, self.ctx());
-        vm.write(instance::OWNER as u32, position);
-        vm.write(instance::BUILTINS as u32, wardian_vm::builtin_stubs().as_ptr());
-        vm.write(instance::SIGNATURES as u32, module.signatures.as_slice().as_ptr());
+        vm.write(CtxOffset::of(instance::STORE), self.ctx());
+        vm.write(CtxOffset::of(instance::OWNER), position);
+        vm.write(CtxOffset::of(instance::BUILTINS), wardian_vm::builtin_stubs().as_ptr());
+        vm.write(CtxOffset::of(instance::SIGNATURES), module.signatures.as_slice().as_ptr());
         self.fill_imports(module, &mut vm, &imports)?;
 
         self.make_memories(module, &mut vm, &mut imports, supplier, limiter)?;
         self.make_tables(module, &mut vm, &mut imports, limiter)?;
 
-        for (index, address) in imports.globals.enumerated() {
-            vm.write(layout.global_ref(index), *address);
+        for (index, at) in imports.globals.enumerated() {
+            vm.write(layout.global_ref(index), at.0);
         }
         for index in info.globals.indices() {
             let Some(defined) = info.defined_global(index) else { continue };
@@ -198,7 +199,7 @@ impl StoreInner {
         }
 
         self.add_object_types(module)?;
-        vm.write(instance::HEAP as u32, self.heap_base());
+        vm.write(CtxOffset::of(instance::HEAP), self.heap_base());
         for (index, ty) in info.tags.enumerated().skip(info.imported_tags as usize) {
             let sig = module.signatures[*ty];
             let ty = info.signature(*ty).expect("validated: a tag has a function type");
@@ -285,7 +286,7 @@ impl StoreInner {
                         .map_err(crate::call::runtime_calls::no_code_memory)?;
                 }
                 let table = Block::new(2 * count * size_of::<usize>());
-                vm.write(instance::INTERPRETED as u32, table.address());
+                vm.write(CtxOffset::of(instance::INTERPRETED), table.address());
                 Ok(Some(table))
             }
         }

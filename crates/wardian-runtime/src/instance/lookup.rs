@@ -68,8 +68,7 @@ impl StoreInner {
         }
         // SAFETY: addresses that reach this come from compiled code: they are contexts of
         // instances of this store, which hold their position in the store.
-        let position = unsafe { vmctx.owner() };
-        Some(InstanceId::from_u32(position as u32))
+        Some(unsafe { vmctx.instance() })
     }
 
     /// The record of a function.

@@ -26,7 +26,7 @@ use crate::store::instance::ImportedFunc;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, FuncIdentity, OwnerPtr, VmCtxPtr};
 use wardian_vm::layout::{HostFunc, Noted, VmImport};
 
 /// Functions of a module, each with the listeners that are to be notified.
@@ -243,15 +243,15 @@ impl StoreInner {
     }
 
     /// What callers that do without calling a function of an instance know it by: see [`VmFunc::identity`].
-    pub(crate) fn identity_of(&self, instance: InstanceId, func: FuncIndex) -> usize {
+    pub(crate) fn identity_of(&self, instance: InstanceId, func: FuncIndex) -> FuncIdentity {
         let data = &self.entities[instance];
         let defined = data.module().decoded.info().defined_function(func);
         let is_plain = |defined: &DefinedFuncIndex| {
             data.closed().is_none() && self.active_hook(instance, *defined).is_none()
         };
         let entry =
-            |defined| data.vm().address().as_usize() + data.module().layout.entry(defined) as usize;
-        defined.filter(is_plain).map_or(0, entry)
+            |defined| FuncIdentity::new(data.vm().address(), data.module().layout.entry(defined));
+        defined.filter(is_plain).map_or(FuncIdentity::NULL, entry)
     }
 
     /// Makes the instances that import from `exporter` use the code of now.
@@ -320,7 +320,7 @@ impl StoreInner {
     ) {
         let data = &self.entities[instance];
         let Some(def) = self.host_def(&data.imports()[func]).cloned() else { return };
-        let record = data.import(func).ctx.word::<HostFunc>(0);
+        let record = data.import(func).ctx.as_ptr::<HostFunc>();
         let as_import = Some((module.clone(), func));
         let hook = self.host_hook(record, &def, as_import.clone());
         self.add_listeners(hook, entries);
@@ -329,7 +329,7 @@ impl StoreInner {
             // So that a reference made later is listened to as well.
             None => self.instance_func(instance, func),
         };
-        let record = self.vm_func(through_reference).ctx.word::<HostFunc>(0);
+        let record = self.vm_func(through_reference).ctx.as_ptr::<HostFunc>();
         let hook = self.host_hook(record, &def, as_import);
         self.add_listeners(hook, entries);
     }
@@ -357,7 +357,7 @@ impl StoreInner {
         // SAFETY: as above; guests read the record when they call.
         unsafe {
             (*record).dispatch = CodeAddr::of(listen::dispatch as *const ());
-            (*record).data = hook.as_ptr() as usize;
+            (*record).data = OwnerPtr::of(hook.as_ptr());
         }
         hook
     }

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_types::{CodeOffset, FuncIndex, FuncType, ValType};
-use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, OwnerPtr, StackAddr, VmCtxPtr};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -69,7 +69,7 @@ pub(crate) struct HostTarget {
     /// The record by which guests call it, and what stood in it.
     pub(crate) record: *mut HostFunc,
     pub(crate) dispatch: CodeAddr,
-    pub(crate) data: usize,
+    pub(crate) data: OwnerPtr,
 }
 
 /// The listeners of one function, in order.

@@ -259,7 +259,7 @@ unsafe fn store_of(hook: *const Hook) -> (*mut StoreCtx, *mut StoreInner) {
     // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
     unsafe {
         let ctx = (*hook).vm.store;
-        (ctx, (*ctx).owner as *mut StoreInner)
+        (ctx, (*ctx).owner.as_ptr::<StoreInner>())
     }
 }
 
@@ -324,7 +324,7 @@ pub(crate) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
 pub(crate) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -> u64 {
     // SAFETY: `attach` put a hook into the record, together with this function.
     unsafe {
-        let hook = (*host).data as *const Hook;
+        let hook = (*host).data.as_ptr::<Hook>();
         let (ctx, inner) = store_of(hook);
         let Target::Host(target) = &(*hook).target else { return 0 };
         let caller = match (*host).caller {

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use wardian_module::{DebugInfo, SourceLocation};
-use wardian_types::{CodeOffset, FuncIndex};
+use wardian_types::{CodeOffset, FuncIndex, LocalIndex};
 
 /// The calls of a guest, the innermost first.
 #[derive(Clone, Default)]
@@ -30,7 +30,7 @@ pub struct Frame {
     /// The locals, in slots, if they are known.
     pub locals: Option<Box<[u64]>>,
     /// Objects that it refers to, with the local that does if that is known.
-    pub objects: Vec<(Option<u32>, AnyRef)>,
+    pub objects: Vec<(Option<LocalIndex>, AnyRef)>,
 }
 
 impl Trace for Backtrace {
@@ -60,7 +60,7 @@ impl Frame {
 
     /// Where in the source it is, the innermost inlined function first.
     pub fn source_locations(&self) -> Vec<SourceLocation> {
-        self.offset.map(|o| self.module.decoded.source_locations(o.as_u32())).unwrap_or_default()
+        self.offset.map(|o| self.module.decoded.source_locations(o)).unwrap_or_default()
     }
 }
 

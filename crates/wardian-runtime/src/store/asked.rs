@@ -2,11 +2,12 @@
 
 use crate::limiter::Limiter;
 use std::ptr::NonNull;
+use wardian_vm::addr::OwnerPtr;
 
 /// Callbacks into the embedder's data. Builtins do not know the type of the data; these functions do.
 pub(crate) struct Asked {
-    limiter: unsafe fn(usize) -> Option<NonNull<dyn Limiter>>,
-    refuel: unsafe fn(usize) -> Option<u64>,
+    limiter: unsafe fn(OwnerPtr) -> Option<NonNull<dyn Limiter>>,
+    refuel: unsafe fn(OwnerPtr) -> Option<u64>,
 }
 
 impl Asked {
@@ -14,8 +15,8 @@ impl Asked {
     ///
     /// Both may be called with the address of a store, as [`Asked::limiter`] says.
     pub(crate) unsafe fn new(
-        limiter: unsafe fn(usize) -> Option<NonNull<dyn Limiter>>,
-        refuel: unsafe fn(usize) -> Option<u64>,
+        limiter: unsafe fn(OwnerPtr) -> Option<NonNull<dyn Limiter>>,
+        refuel: unsafe fn(OwnerPtr) -> Option<u64>,
     ) -> Asked {
         Asked { limiter, refuel }
     }
@@ -25,7 +26,7 @@ impl Asked {
     /// # Safety
     ///
     /// `owner` is the address of the `StoreData` that this is a part of, and nothing else uses its data during the call.
-    pub(crate) unsafe fn limiter(&self, owner: usize) -> Option<NonNull<dyn Limiter>> {
+    pub(crate) unsafe fn limiter(&self, owner: OwnerPtr) -> Option<NonNull<dyn Limiter>> {
         // SAFETY: the caller's promise.
         unsafe { (self.limiter)(owner) }
     }
@@ -35,7 +36,7 @@ impl Asked {
     /// # Safety
     ///
     /// As for [`Asked::limiter`].
-    pub(crate) unsafe fn refuel(&self, owner: usize) -> Option<u64> {
+    pub(crate) unsafe fn refuel(&self, owner: OwnerPtr) -> Option<u64> {
         // SAFETY: the caller's promise.
         unsafe { (self.refuel)(owner) }
     }

@@ -26,8 +26,8 @@ pub(crate) struct TagData {
 #[derive(Default)]
 pub(crate) struct Exceptions {
     tags: IndexVec<TagId, TagData>,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    slots: IndexVec<Position, Slot>,
+    free: Vec<Position>,
     /// Number of exceptions at which to look for those that nobody holds.
     threshold: usize,
     /// Words that all exceptions carry.
@@ -39,11 +39,16 @@ pub(crate) struct Exceptions {
     /// Bytes up to which no limiter is asked.
     room: usize,
     /// The exception that was made last, as long as nobody can refer to it.
-    fresh: Option<u32>,
+    fresh: Option<Position>,
     /// An exception that nobody refers to, once its handler has read the values.
-    done: Option<u32>,
+    done: Option<Position>,
     /// Those that were marked and whose values were not yet.
-    pending: Vec<u32>,
+    pending: Vec<Position>,
+}
+
+wardian_types::index_types! {
+    /// Where a handle leads to.
+    struct Position;
 }
 
 struct Slot {
@@ -109,16 +114,15 @@ impl Exceptions {
                 values,
                 live: false,
                 marked: false,
-            });
-            self.slots.len() as u32 - 1
+            })
         });
-        let slot = &mut self.slots[position as usize];
+        let slot = &mut self.slots[position];
         (slot.tag, slot.live) = (tag, true);
         slot.values.clear();
         slot.values.extend_from_slice(values);
         self.words += values.len();
         self.fresh = Some(position);
-        u64::from(slot.generation) << 32 | (u64::from(position) + 1)
+        u64::from(slot.generation) << 32 | (u64::from(position.as_u32()) + 1)
     }
 
     /// An exception of a checkpoint, to which something will refer; its values are set afterwards.
@@ -131,20 +135,20 @@ impl Exceptions {
     /// Sets the values of an exception that was made with as many.
     pub(crate) fn set_values(&mut self, handle: u64, values: &[u64]) {
         if let Some(position) = self.position(handle) {
-            self.slots[position as usize].values.copy_from_slice(values);
+            self.slots[position].values.copy_from_slice(values);
         }
     }
 
-    fn position(&self, handle: u64) -> Option<u32> {
-        let position = (handle as u32).checked_sub(1)?;
-        let slot = self.slots.get(position as usize)?;
+    fn position(&self, handle: u64) -> Option<Position> {
+        let position = Position::from_u32((handle as u32).checked_sub(1)?);
+        let slot = self.slots.get(position)?;
         (u64::from(slot.generation) == handle >> 32 && slot.live).then_some(position)
     }
 
     /// The tag and the values of an exception; `None` for null, and for what is no handle of this store's.
-    pub(crate) fn get(&self, handle: u64) -> Option<(u32, &[u64])> {
-        let slot = &self.slots[self.position(handle)? as usize];
-        Some((slot.tag.as_u32(), &slot.values))
+    pub(crate) fn get(&self, handle: u64) -> Option<(TagId, &[u64])> {
+        let slot = &self.slots[self.position(handle)?];
+        Some((slot.tag, &slot.values))
     }
 
     /// Notes that an exception is caught by a handler that takes its values, or by one that refers to it
@@ -163,8 +167,8 @@ impl Exceptions {
         }
     }
 
-    fn release(&mut self, position: u32) {
-        let slot = &mut self.slots[position as usize];
+    fn release(&mut self, position: Position) {
+        let slot = &mut self.slots[position];
         slot.live = false;
         slot.generation = slot.generation.wrapping_add(1).max(1);
         self.words -= slot.values.len();
@@ -224,7 +228,7 @@ impl Exceptions {
     /// Notes that a word is held somewhere; words that are no handles do not matter.
     pub(crate) fn mark(&mut self, word: u64) {
         if let Some(position) = self.position(word)
-            && !std::mem::replace(&mut self.slots[position as usize].marked, true)
+            && !std::mem::replace(&mut self.slots[position].marked, true)
         {
             self.pending.push(position);
         }
@@ -233,7 +237,7 @@ impl Exceptions {
     /// The values of an exception that was marked, to be marked in turn; none if there is no further.
     pub(crate) fn next_marked(&mut self) -> Option<Vec<u64>> {
         let position = self.pending.pop()?;
-        Some(self.slots[position as usize].values.clone())
+        Some(self.slots[position].values.clone())
     }
 
     /// Passes all words that exceptions carry to `f`.
@@ -245,8 +249,8 @@ impl Exceptions {
     /// Frees all exceptions that were not marked since the last time.
     pub(crate) fn sweep(&mut self) {
         (self.fresh, self.done) = (None, None);
-        for position in 0..self.slots.len() as u32 {
-            let slot = &mut self.slots[position as usize];
+        for position in self.slots.indices() {
+            let slot = &mut self.slots[position];
             let marked = std::mem::take(&mut slot.marked);
             if slot.live && !marked {
                 self.release(position);

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use wardian_types::IndexVec;
 use wardian_vm::contain::drop_contained;
 
 /// A value of the embedder's.
@@ -13,10 +14,15 @@ pub type Value = Arc<dyn Any + Send + Sync>;
 /// generation, so an old handle finds nothing. Generations have 31 bits.
 #[derive(Default)]
 pub struct ExternRefs {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    slots: IndexVec<Position, Slot>,
+    free: Vec<Position>,
     /// Number of live values at which to look for those that nobody holds.
     threshold: usize,
+}
+
+wardian_types::index_types! {
+    /// Where a handle leads to.
+    struct Position;
 }
 
 struct Slot {
@@ -31,17 +37,17 @@ const LEAST: usize = 1024;
 impl ExternRefs {
     /// A handle for a value.
     pub fn insert(&mut self, value: Value) -> u64 {
-        let position = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 1, value: None, marked: false });
-            self.slots.len() as u32 - 1
-        });
-        let slot = &mut self.slots[position as usize];
+        let position = self
+            .free
+            .pop()
+            .unwrap_or_else(|| self.slots.push(Slot { generation: 1, value: None, marked: false }));
+        let slot = &mut self.slots[position];
         slot.value = Some(value);
-        u64::from(slot.generation) << 32 | (u64::from(position) + 1)
+        u64::from(slot.generation) << 32 | (u64::from(position.as_u32()) + 1)
     }
 
-    fn position(&self, handle: u64) -> Option<usize> {
-        let position = (handle & u64::from(u32::MAX)).checked_sub(1)? as usize;
+    fn position(&self, handle: u64) -> Option<Position> {
+        let position = Position::from_u32((handle as u32).checked_sub(1)?);
         let slot = self.slots.get(position)?;
         (u64::from(slot.generation) == handle >> 32 && slot.value.is_some()).then_some(position)
     }
@@ -71,20 +77,21 @@ impl ExternRefs {
     /// Drops all values: the store is being dropped.
     pub fn clear(&mut self) {
         self.free.clear();
-        for slot in self.slots.drain(..) {
+        for slot in std::mem::take(&mut self.slots) {
             drop_contained(slot.value);
         }
     }
 
     /// Frees all values that were not marked since the last time.
     pub(crate) fn sweep(&mut self) {
-        for (position, slot) in self.slots.iter_mut().enumerate() {
+        for position in self.slots.indices() {
+            let slot = &mut self.slots[position];
             if std::mem::take(&mut slot.marked) {
                 continue;
             }
             if let Some(value) = slot.value.take() {
                 slot.generation = ((slot.generation + 1) & (u32::MAX >> 1)).max(1);
-                self.free.push(position as u32);
+                self.free.push(position);
                 drop_contained(value);
             }
         }

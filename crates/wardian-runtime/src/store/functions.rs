@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncIndex, IndexVec, TypeNumber};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, FuncIdentity, FuncPtr, VmCtxPtr};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
 
 /// Records are in arenas, since code and references have their addresses: they live as long as the store.
@@ -24,7 +24,7 @@ pub struct Functions {
     all: IndexVec<FuncId, FuncData>,
     arena: Arena<VmFunc>,
     /// Addresses of the records by what objects hold. The context of the store refers to it.
-    records: Vec<usize>,
+    records: Vec<FuncPtr>,
     /// What compiled code calls host functions with.
     hosts: Arena<HostFunc>,
     /// What compiled code calls interpreted functions with.
@@ -111,7 +111,7 @@ impl Functions {
         store: u64,
         ctx: *mut StoreCtx,
         (code, code_ctx, sig): (CodeAddr, VmCtxPtr, TypeNumber),
-        (kind, identity): (FuncKind, usize),
+        (kind, identity): (FuncKind, FuncIdentity),
     ) -> FuncId {
         let index = self.all.next_index();
         // The store's number makes a handle of one store useless in another.
@@ -122,9 +122,9 @@ impl Functions {
         self.all.push(FuncData { vm, kind });
         if self.records.is_empty() {
             // For null.
-            self.records.push(0);
+            self.records.push(FuncPtr::NULL);
         }
-        self.records.push(vm.as_ptr() as usize);
+        self.records.push(FuncPtr::of(vm.as_ptr()));
         // SAFETY: the caller's promise. Code reads these words anew each time.
         unsafe {
             (*ctx).func_records = self.records.as_ptr();

@@ -42,9 +42,9 @@ impl HostGlobals {
         self.references.len()
     }
 
-    /// What one of these holds now. No guest runs.
-    pub(crate) fn reference(&self, index: usize) -> u64 {
+    /// What these hold now. No guest runs.
+    pub(crate) fn references(&self) -> impl Iterator<Item = u64> {
         // SAFETY: in the arena, which lives as long as this; nobody writes it meanwhile.
-        unsafe { self.references[index].read() }
+        self.references.iter().map(|at| unsafe { at.read() })
     }
 }

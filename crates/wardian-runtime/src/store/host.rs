@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use wardian_types::FuncType;
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, OwnerPtr, VmCtxPtr};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, StoreCtx};
 
@@ -46,10 +46,10 @@ impl HostDef {
             caller,
             dispatch: in_place
                 .map_or(self.dispatch, |dispatch| CodeAddr::of(dispatch as *const ())),
-            data: &raw const **self.closure as *const () as usize,
+            data: OwnerPtr::of((&raw const **self.closure).cast::<()>()),
             nested: 0.into(),
             stub: wardian_vm::host_stub(),
-            definition: Arc::as_ptr(self) as usize,
+            definition: OwnerPtr::of(Arc::as_ptr(self)),
             trampoline: CodeAddr::NULL,
         }
     }

@@ -33,7 +33,7 @@ use crate::{Engine, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncType, IndexVec, TypeNumber};
-use wardian_vm::addr::{CodeAddr, VmCtxPtr};
+use wardian_vm::addr::{CodeAddr, FuncIdentity, VmCtxPtr};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
@@ -241,7 +241,7 @@ impl StoreInner {
         let (store, vmctx) = (self.id, self.ctx());
         let identity = match kind {
             FuncKind::Wasm { instance, func } => self.identity_of(instance, func),
-            FuncKind::Host(_) => 0,
+            FuncKind::Host(_) => FuncIdentity::NULL,
         };
         // SAFETY: the context is the store's own, and the caller has the store to itself, so no code of guests runs.
         unsafe { self.entities.funcs_mut().add(store, vmctx, (code, ctx, sig), (kind, identity)) }

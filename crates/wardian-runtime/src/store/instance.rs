@@ -4,7 +4,7 @@ use super::block::Block;
 use super::host::HostDef;
 use super::segments::Segments;
 use crate::call::closing::CloseState;
-use crate::ids::{FuncId, MemoryId, TableId, TagId};
+use crate::ids::{FuncId, InterpretedIndex, MemoryId, TableId, TagId};
 use crate::module::ModuleInner;
 use crate::settings::EngineKind;
 use crate::value::SharedMemory;
@@ -14,7 +14,7 @@ use wardian_types::{
     DefinedFuncIndex, FuncIndex, GlobalIndex, GlobalType, IndexVec, MemoryIndex, TableIndex,
     TagIndex,
 };
-use wardian_vm::addr::CodeAddr;
+use wardian_vm::addr::{CodeAddr, CtxOffset};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::{InterpretedFunc, Listened, VmImport, instance};
 
@@ -183,10 +183,15 @@ impl InstanceData {
         self.funcs[func] = index;
     }
 
-    /// Tells compiled code of an interpreted function: `position` is that of its word among those of the table.
-    pub(crate) fn set_interpreted(&mut self, position: usize, record: NonNull<InterpretedFunc>) {
+    /// Tells compiled code of an interpreted function.
+    pub(crate) fn set_interpreted(
+        &mut self,
+        which: InterpretedIndex,
+        record: NonNull<InterpretedFunc>,
+    ) {
         if let Some(table) = &mut self.interpreted {
-            table.write((position * size_of::<usize>()) as u32, record.as_ptr());
+            let bytes = which.index() * size_of::<usize>();
+            table.write(CtxOffset::from_u32(bytes as u32), record.as_ptr());
         }
     }
 
@@ -210,7 +215,7 @@ impl InstanceData {
         if !self.listened.is_empty() {
             let nobody = if is_listened { 0 } else { instance::NOBODY_LISTENS };
             let word = self.listened.as_ptr() as usize | nobody;
-            self.vm.write(instance::LISTENED as u32, word);
+            self.vm.write(CtxOffset::of(instance::LISTENED), word);
         }
     }
 
@@ -238,8 +243,8 @@ impl InstanceData {
     /// Address of a global's value, and its type.
     pub fn global(&self, index: GlobalIndex) -> (NonNull<u64>, GlobalType) {
         let ty = self.module.decoded.info().globals[index];
-        let at = self.vm.read::<usize>(self.module.layout.global_ref(index));
-        let at = NonNull::new(at as *mut u64).expect("instantiation filled it");
+        let at = self.vm.read::<*mut u64>(self.module.layout.global_ref(index));
+        let at = NonNull::new(at).expect("instantiation filled it");
         (at, ty)
     }
 
@@ -262,7 +267,7 @@ impl InstanceData {
     /// Whether anything leads to a function that the instance defines.
     pub(crate) fn is_linked(&self, defined: DefinedFuncIndex) -> bool {
         let (layout, info) = (self.module.layout, self.module.decoded.info());
-        self.vm.read::<usize>(layout.entry(defined)) != 0
+        !self.vm.read::<CodeAddr>(layout.entry(defined)).is_null()
             || self.vm.read::<u64>(layout.target(defined)) != 0
             || self.func_if_known(info.func_index(defined)).is_some()
     }

@@ -5,14 +5,14 @@ use crate::store::host::HostCall;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use wardian_vm::addr::VmCtxPtr;
+use wardian_vm::addr::{OwnerPtr, VmCtxPtr};
 use wardian_vm::layout::StoreCtx;
 
 /// A guard that sets `StoreCtx::owner`, the address by which builtins, host functions and limiters find the store. Calls
 /// nest, so dropping it restores the previous owner, also during unwinding.
 pub(crate) struct Owner {
     ctx: *mut StoreCtx,
-    outer: usize,
+    outer: OwnerPtr,
 }
 
 impl Owner {
@@ -25,7 +25,7 @@ impl Owner {
         // SAFETY: the caller's promise.
         unsafe {
             let ctx = (*this).inner.ctx();
-            let outer = std::mem::replace(&mut (*ctx).owner, this as usize);
+            let outer = std::mem::replace(&mut (*ctx).owner, OwnerPtr::of(this));
             Owner { ctx, outer }
         }
     }

@@ -61,7 +61,11 @@ impl Segments {
     /// # Errors
     ///
     /// There is no segment with this number.
-    pub(crate) fn restore_dropped(&mut self, elements: &[u32], data: &[u32]) -> Result<(), u32> {
+    pub(crate) fn restore_dropped(
+        &mut self,
+        elements: &[ElemIndex],
+        data: &[DataIndex],
+    ) -> Result<(), String> {
         set(&mut self.dropped.elements, elements)?;
         set(&mut self.dropped.data, data)
     }
@@ -84,25 +88,25 @@ impl Segments {
 }
 
 impl Dropped {
-    /// The element segments, as numbers.
-    pub(crate) fn elements(&self) -> Vec<u32> {
+    /// The element segments.
+    pub(crate) fn elements(&self) -> Vec<ElemIndex> {
         positions(&self.elements)
     }
 
-    /// The data segments, as numbers.
-    pub(crate) fn data(&self) -> Vec<u32> {
+    /// The data segments.
+    pub(crate) fn data(&self) -> Vec<DataIndex> {
         positions(&self.data)
     }
 }
 
-fn positions<I: Index>(flags: &IndexVec<I, bool>) -> Vec<u32> {
-    (0..).zip(flags).filter(|(_, set)| **set).map(|(position, _)| position).collect()
+fn positions<I: Index>(flags: &IndexVec<I, bool>) -> Vec<I> {
+    flags.enumerated().filter(|(_, set)| **set).map(|(position, _)| position).collect()
 }
 
-fn set<I: Index>(flags: &mut IndexVec<I, bool>, positions: &[u32]) -> Result<(), u32> {
+fn set<I: Index>(flags: &mut IndexVec<I, bool>, positions: &[I]) -> Result<(), String> {
     flags.iter_mut().for_each(|flag| *flag = false);
     for at in positions {
-        *flags.get_mut(I::from_usize(*at as usize)).ok_or(*at)? = true;
+        *flags.get_mut(*at).ok_or_else(|| format!("there is no segment {at}"))? = true;
     }
     Ok(())
 }

@@ -173,7 +173,7 @@ impl<H: Heap> sealed::Sealed for Ref<H> {}
 impl<H: Heap> Ty for Ref<H> {
     const TYPE: ValType = ValType::Ref(RefType { nullable: false, heap: H::TYPE });
     fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = u64::from(store.reference_of(&self.0)?);
+        slots[0] = store.reference_of(&self.0)?.as_word();
         Ok(())
     }
     unsafe fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
@@ -186,7 +186,7 @@ impl<H: Heap> Ty for Option<Ref<H>> {
     const TYPE: ValType = ValType::Ref(RefType { nullable: true, heap: H::TYPE });
     fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
         slots[0] = match &self {
-            Some(any) => u64::from(store.reference_of(&any.0)?),
+            Some(any) => store.reference_of(&any.0)?.as_word(),
             None => 0,
         };
         Ok(())

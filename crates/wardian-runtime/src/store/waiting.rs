@@ -6,11 +6,12 @@ use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian_types::{GuestAddr, MemoryIndex};
+use wardian_vm::addr::OwnerPtr;
 use wardian_vm::park::Queued;
 
 /// What takes the checkpoints that somebody wants of a store with data of some type, whose address is passed, while its
 /// guest is in an atomic wait.
-pub type ServeCheckpoints = unsafe fn(usize) -> Result<()>;
+pub type ServeCheckpoints = unsafe fn(OwnerPtr) -> Result<()>;
 
 /// Checkpoints that other threads wait for.
 pub trait CheckpointRequests: Any + Send + Sync {

@@ -1,6 +1,6 @@
 //! The context of a store that no guest has entered.
 
-use crate::addr::{CodeAddr, DataAddr, SlotsPtr, StackAddr, VmCtxPtr};
+use crate::addr::{CodeAddr, DataAddr, OwnerPtr, SlotsPtr, StackAddr, VmCtxPtr};
 use crate::layout::{CAPTURE_WORDS, StoreCtx, WasmSp};
 use std::ptr;
 use std::sync::atomic::AtomicU64;
@@ -23,7 +23,7 @@ impl Default for StoreCtx {
             guard_end: StackAddr::NULL,
             stack_top: StackAddr::NULL,
             entry_sp: StackAddr::NULL,
-            owner: 0,
+            owner: OwnerPtr::NULL,
             builtins: ptr::null(),
             trap_sp: StackAddr::NULL,
             trap_link: CodeAddr::NULL,
@@ -53,7 +53,7 @@ impl Default for StoreCtx {
             fuel: 0,
             refused: Default::default(),
             heap: Default::default(),
-            displays: 0,
+            displays: DataAddr::NULL,
             func_records: ptr::null(),
             func_record_count: 0,
         }

@@ -15,7 +15,8 @@
 
 use super::status;
 use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
-use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
+use crate::entries::EntryIndex;
+use crate::layout::{Builtin, HostFunc, InterpretedFunc, InterpretedIndex, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 use wardian_types::ValType;
@@ -396,16 +397,16 @@ pub(crate) fn returns_in_memory(_results: &[ValType]) -> bool {
 pub(crate) const ENTRIES: u32 = 4095;
 
 /// Where one of the entries begins.
-pub(crate) fn entry_offset(index: u32) -> usize {
-    index as usize * 16
+pub(crate) fn entry_offset(index: EntryIndex) -> usize {
+    index.index() * 16
 }
 
 /// Code by which compiled code calls interpreted functions of any instance: for every second position from
 /// the first one, sets the position and jumps to the common part.
-pub(crate) fn interpreted_entries(first: u32, _in_memory: bool) -> Vec<u8> {
-    let mut code = Vec::with_capacity(entry_offset(ENTRIES) + 8);
+pub(crate) fn interpreted_entries(first: InterpretedIndex, _in_memory: bool) -> Vec<u8> {
+    let mut code = Vec::with_capacity(entry_offset(EntryIndex::from_u32(ENTRIES)) + 8);
     for i in 0..ENTRIES {
-        let position = first + 2 * i;
+        let position = first.as_u32() + 2 * i;
         // The address follows the last one, counted in words from the load.
         let distance = ((ENTRIES - i) * 16 - 8) / 4;
         let words = [

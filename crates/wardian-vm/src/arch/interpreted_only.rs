@@ -32,7 +32,8 @@
 use super::ReturnAddress;
 use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::callee_saved::CalleeSaved;
-use crate::layout::{Builtin, StoreCtx, WasmSp};
+use crate::entries::EntryIndex;
+use crate::layout::{Builtin, InterpretedIndex, StoreCtx, WasmSp};
 use wardian_types::ValType;
 
 /// Whether guests can be compiled for this processor.
@@ -149,11 +150,11 @@ pub(crate) fn returns_in_memory(_results: &[ValType]) -> bool {
 }
 
 /// No code: nobody compiled calls an interpreted function.
-pub(crate) fn interpreted_entries(_first: u32, _in_memory: bool) -> Vec<u8> {
+pub(crate) fn interpreted_entries(_first: InterpretedIndex, _in_memory: bool) -> Vec<u8> {
     Vec::new()
 }
 
-pub(crate) fn entry_offset(_index: u32) -> usize {
+pub(crate) fn entry_offset(_index: EntryIndex) -> usize {
     0
 }
 

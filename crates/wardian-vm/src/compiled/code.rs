@@ -6,9 +6,9 @@ mod stored;
 
 use super::error::CompileError;
 use super::frames::{CapturedFrame, FrameTable, FrameTables};
-use super::handlers::{Call, CallHandlers, InstanceAt, Scope};
+use super::handlers::{Call, CallHandlers, HandlerNumber, InstanceAt, Scope, ScopeIndex};
 use super::inlined::Inlined;
-use super::maps::{StackMap, StackMaps};
+use super::maps::{SpOffset, StackMap, StackMaps};
 use super::source_loc::SourceLoc;
 use super::{CompiledIndex, TextOffset};
 use crate::unwind::Saved;
@@ -165,13 +165,13 @@ impl CompiledCode {
             let base = code.scopes.len() as u32;
             for call in &f.calls {
                 code.call_offsets.push(call.offset.within(start).0);
-                let (entry, scope) = (call.entry.within(start).0, base + call.scope);
+                let (entry, scope) = (call.entry.within(start).0, base + call.scope.as_u32());
                 let instance = call.instance.to_word();
                 code.call_frames.push([call.frame_size, instance, entry, scope, base]);
             }
             for scope in f.scopes.iter().filter(|_| !f.calls.is_empty()) {
-                let parent = scope.parent.map_or(0, |parent| base + parent + 1);
-                code.scopes.push([parent, scope.first, code.handlers.len() as u32]);
+                let parent = scope.parent.map_or(0, |parent| base + parent.as_u32() + 1);
+                code.scopes.push([parent, scope.first.as_u32(), code.handlers.len() as u32]);
                 code.handlers.extend_from_slice(&scope.handlers);
             }
         }
@@ -264,7 +264,7 @@ impl CompiledCode {
                 offset: own(self.call_offsets[i]),
                 frame_size,
                 instance: InstanceAt::from_word(instance),
-                scope: scope - base,
+                scope: ScopeIndex::from_u32(scope - base),
                 entry: own(entry),
             }
         });
@@ -286,7 +286,7 @@ impl CompiledCode {
     /// Where a function has references to objects while it waits in the call that returns to this offset in
     /// the text; none if it has none. Bytes from the stack pointer at the call to the frame pointer, then the
     /// references, counted from the stack pointer; four bytes each.
-    pub fn references_at(&self, offset: TextOffset) -> Option<(u32, &[u32])> {
+    pub fn references_at(&self, offset: TextOffset) -> Option<(u32, &[SpOffset])> {
         self.maps.at(offset).map(|found| (found.frame, found.slots))
     }
 
@@ -322,6 +322,7 @@ impl CompiledCode {
         let [frame_size, instance, entry, scope, _] = self.call_frames[i];
         let entry = TextOffset(entry);
         let instance = InstanceAt::from_word(instance);
+        let scope = ScopeIndex::from_u32(scope);
         Some(CallHandlers { frame_size, instance, entry, scope, code: self })
     }
 
@@ -332,26 +333,30 @@ impl CompiledCode {
         };
         let end = self.call_frames.get(calls.end).map_or(self.scopes.len() as u32, |call| call[4]);
         let scope = |scope: u32| {
+            let scope = ScopeIndex::from_u32(scope);
             let (first, handlers) = self.scope(scope);
-            let parent = self.parent(scope).map(|parent| parent - base);
+            let parent = self.parent(scope);
+            let parent = parent.map(|parent| ScopeIndex::from_u32(parent.as_u32() - base));
             Scope { parent, first, handlers: handlers.to_vec() }
         };
         if calls.is_empty() { Vec::new() } else { (base..end).map(scope).collect() }
     }
 
     /// The scope around a scope.
-    pub(crate) fn parent(&self, scope: u32) -> Option<u32> {
+    pub(crate) fn parent(&self, scope: ScopeIndex) -> Option<ScopeIndex> {
         // It lies before, so that the chain ends whatever the tables say.
-        let parent = self.scopes.get(scope as usize)?[0].checked_sub(1)?;
+        let parent = self.scopes.get(scope.index())?[0].checked_sub(1)?;
+        let parent = ScopeIndex::from_u32(parent);
         (parent < scope).then_some(parent)
     }
 
     /// The number of a scope's first handler, and the handlers.
-    pub(crate) fn scope(&self, scope: u32) -> (u32, &[u32]) {
+    pub(crate) fn scope(&self, scope: ScopeIndex) -> (HandlerNumber, &[u32]) {
         let at = |scope: usize| self.scopes.get(scope).map(|scope| scope[2] as usize);
-        let start = at(scope as usize).unwrap_or(self.handlers.len());
-        let end = at(scope as usize + 1).unwrap_or(self.handlers.len());
-        let first = self.scopes.get(scope as usize).map_or(0, |scope| scope[1]);
+        let start = at(scope.index()).unwrap_or(self.handlers.len());
+        let end = at(scope.index() + 1).unwrap_or(self.handlers.len());
+        let first = self.scopes.get(scope.index()).map_or(0, |scope| scope[1]);
+        let first = HandlerNumber::from_u32(first);
         (first, self.handlers.get(start..end).unwrap_or_default())
     }
 

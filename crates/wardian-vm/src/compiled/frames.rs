@@ -33,6 +33,9 @@ pub struct FrameTable {
 wardian_types::index_types! {
     /// A place in a function's frame where it stores a local.
     pub struct CellIndex;
+
+    /// An operand of a frame, from the bottom of its operand stack.
+    pub struct OperandIndex;
 }
 
 /// A point of a function.
@@ -45,7 +48,7 @@ pub struct FramePoint {
     /// The cells that are live, in ascending order.
     pub live: Vec<CellIndex>,
     /// Which of the frame's operands are exceptions that open `catch` blocks have caught.
-    pub caught: Vec<u32>,
+    pub caught: Vec<OperandIndex>,
 }
 
 /// A table's words before the cells: instance, operands, how many cells, points and words in lists of `caught`.
@@ -70,7 +73,7 @@ impl FrameTable {
             if !point.caught.is_empty() {
                 list = caught.len() as u32 + 1;
                 caught.push(point.caught.len() as u32);
-                caught.extend(&point.caught);
+                caught.extend(point.caught.iter().map(|operand| operand.as_u32()));
             }
             words.extend([point.offset.as_u32(), list << 1 | u32::from(point.before)]);
             let set = words.len();
@@ -97,7 +100,7 @@ impl FrameTable {
                     offset: point.offset,
                     before: point.before,
                     live: point.live().collect(),
-                    caught: point.caught.to_vec(),
+                    caught: point.caught().collect(),
                 })
                 .collect(),
         }
@@ -174,8 +177,7 @@ pub struct CapturedFrame<'a> {
     /// As [`FramePoint::before`].
     pub before: bool,
     bits: &'a [u32],
-    /// As [`FramePoint::caught`].
-    pub caught: &'a [u32],
+    caught: &'a [u32],
 }
 
 impl std::fmt::Debug for CapturedFrame<'_> {
@@ -214,6 +216,16 @@ impl<'a> CapturedFrame<'a> {
             let bits = self.bits.get(cell.index() / 32);
             bits.is_some_and(|bits| bits & 1 << (cell.index() % 32) != 0)
         })
+    }
+
+    /// As [`FramePoint::caught`].
+    pub fn caught(&self) -> impl ExactSizeIterator<Item = OperandIndex> + use<'a> {
+        self.caught.iter().copied().map(OperandIndex::from_u32)
+    }
+
+    /// Whether an operand is one of them.
+    pub fn is_caught(&self, operand: OperandIndex) -> bool {
+        self.caught.binary_search(&operand.as_u32()).is_ok()
     }
 
     /// Where its instance is, in bytes from the frame pointer.
@@ -266,7 +278,7 @@ impl FrameTables {
 
 #[cfg(test)]
 mod tests {
-    use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables};
+    use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables, OperandIndex};
     use crate::compiled::CompiledIndex;
     use wardian_types::{CodeOffset, LocalIndex};
 
@@ -275,7 +287,7 @@ mod tests {
             offset: CodeOffset::from_u32(offset),
             before,
             live: live.iter().copied().map(CellIndex::from_u32).collect(),
-            caught: caught.to_vec(),
+            caught: caught.iter().copied().map(OperandIndex::from_u32).collect(),
         };
         FrameTable {
             instance: -400,

@@ -2,7 +2,17 @@
 
 use super::TextOffset;
 use super::code::CompiledCode;
+use super::maps::SpOffset;
+use crate::callee_saved::SavedIndex;
 use wardian_types::TagIndex;
+
+wardian_types::index_types! {
+    /// A block with handlers, by its position among those of a function or, in [`CompiledCode`], of all functions.
+    pub struct ScopeIndex;
+
+    /// A handler of exceptions, by its number in its function.
+    pub struct HandlerNumber;
+}
 
 /// A call with handlers of exceptions around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +23,8 @@ pub struct Call {
     pub frame_size: u32,
     /// Where the address of its instance is at the call.
     pub instance: InstanceAt,
-    /// The block that it is in: a position among the function's [`Scope`]s.
-    pub scope: u32,
+    /// The block that it is in, one of the function's [`Scope`]s.
+    pub scope: ScopeIndex,
     /// Where an exception enters.
     pub entry: TextOffset,
 }
@@ -23,9 +33,9 @@ pub struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceAt {
     /// In its frame, counted from the stack pointer.
-    Stack(u32),
-    /// In a register, by its position in [`crate::unwind::CALLEE_SAVED`].
-    Register(u32),
+    Stack(SpOffset),
+    /// In a register.
+    Register(SavedIndex),
 }
 
 impl InstanceAt {
@@ -34,32 +44,32 @@ impl InstanceAt {
 
     pub(crate) fn to_word(self) -> u32 {
         match self {
-            InstanceAt::Stack(offset) => offset,
-            InstanceAt::Register(at) => at | InstanceAt::REGISTER,
+            InstanceAt::Stack(offset) => offset.as_u32(),
+            InstanceAt::Register(at) => at.as_u32() | InstanceAt::REGISTER,
         }
     }
 
     pub(crate) fn from_word(word: u32) -> InstanceAt {
         match word & InstanceAt::REGISTER {
-            0 => InstanceAt::Stack(word),
-            _ => InstanceAt::Register(word & !InstanceAt::REGISTER),
+            0 => InstanceAt::Stack(SpOffset::from_u32(word)),
+            _ => InstanceAt::Register(SavedIndex::from_u32(word & !InstanceAt::REGISTER)),
         }
     }
 }
 
 impl Default for InstanceAt {
     fn default() -> Self {
-        InstanceAt::Stack(0)
+        InstanceAt::Stack(SpOffset::FIRST)
     }
 }
 
 /// A block with handlers of exceptions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The block around it that has handlers, if there is one.
-    pub parent: Option<u32>,
+    pub parent: Option<ScopeIndex>,
     /// The number of its first handler in the function; the others follow.
-    pub first: u32,
+    pub first: HandlerNumber,
     /// What its handlers catch: twice the index of a tag, or of none for all tags, and one if by reference.
     pub handlers: Vec<u32>,
 }
@@ -80,7 +90,7 @@ pub struct Handler {
     /// Whether it takes a reference to the exception.
     pub by_reference: bool,
     /// Its number in the function.
-    pub number: u32,
+    pub number: HandlerNumber,
 }
 
 /// The handlers around a call.
@@ -92,20 +102,20 @@ pub struct CallHandlers<'a> {
     pub instance: InstanceAt,
     /// As [`Call::entry`], from the start of the text.
     pub entry: TextOffset,
-    pub(crate) scope: u32,
+    pub(crate) scope: ScopeIndex,
     pub(crate) code: &'a CompiledCode,
 }
 
 impl CallHandlers<'_> {
     /// The handlers, innermost first.
     pub fn handlers(&self) -> impl Iterator<Item = Handler> {
-        let next = |scope: &u32| self.code.parent(*scope);
+        let next = |scope: &ScopeIndex| self.code.parent(*scope);
         std::iter::successors(Some(self.scope), next).flat_map(|scope| {
             let (first, words) = self.code.scope(scope);
-            (first..).zip(words).map(|(number, word)| Handler {
+            (first.as_u32()..).zip(words).map(|(number, word)| Handler {
                 tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG).map(TagIndex::from_u32),
                 by_reference: word & 1 != 0,
-                number,
+                number: HandlerNumber::from_u32(number),
             })
         })
     }

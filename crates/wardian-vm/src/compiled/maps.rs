@@ -3,6 +3,11 @@
 use super::TextOffset;
 use std::ops::Range;
 
+wardian_types::index_types! {
+    /// A place in a frame: how many bytes it is above the stack pointer.
+    pub struct SpOffset;
+}
+
 /// Where a function has references to objects while it waits in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackMap {
@@ -11,7 +16,7 @@ pub struct StackMap {
     /// Bytes from the stack pointer at the call to the frame pointer.
     pub frame: u32,
     /// Where the references are, counted from the stack pointer; four bytes each.
-    pub slots: Vec<u32>,
+    pub slots: Vec<SpOffset>,
 }
 
 /// The references of a frame that waits in a call.
@@ -20,7 +25,7 @@ pub(crate) struct References<'a> {
     /// Bytes from the stack pointer at the call to the frame pointer.
     pub(crate) frame: u32,
     /// Where the references are, counted from the stack pointer; four bytes each.
-    pub(crate) slots: &'a [u32],
+    pub(crate) slots: &'a [SpOffset],
 }
 
 /// The stack maps of a module's functions, as arrays sorted by offset.
@@ -30,7 +35,7 @@ pub(crate) struct StackMaps {
     frames: Vec<u32>,
     /// Where the slots of each end in `slots`.
     ends: Vec<u32>,
-    slots: Vec<u32>,
+    slots: Vec<SpOffset>,
 }
 
 impl StackMaps {
@@ -70,7 +75,7 @@ impl StackMaps {
         self.offsets.len()
     }
 
-    pub(crate) fn slots(&self) -> &[u32] {
+    pub(crate) fn slots(&self) -> &[SpOffset] {
         &self.slots
     }
 
@@ -79,11 +84,13 @@ impl StackMaps {
         12 * self.len() + 4 * self.slots.len()
     }
 
-    pub(crate) fn columns(&self) -> [&[u32]; 4] {
-        [&self.offsets, &self.frames, &self.ends, &self.slots]
+    /// All but the slots.
+    pub(crate) fn columns(&self) -> [&[u32]; 3] {
+        [&self.offsets, &self.frames, &self.ends]
     }
 
     pub(crate) fn from_columns([offsets, frames, ends, slots]: [Vec<u32>; 4]) -> StackMaps {
+        let slots = slots.into_iter().map(SpOffset::from_u32).collect();
         StackMaps { offsets, frames, ends, slots }
     }
 
@@ -96,7 +103,7 @@ impl StackMaps {
 
 #[cfg(test)]
 mod tests {
-    use super::{References, StackMap, StackMaps};
+    use super::{References, SpOffset, StackMap, StackMaps};
     use crate::compiled::TextOffset;
 
     #[test]
@@ -105,20 +112,22 @@ mod tests {
         let map = |offset, slots: &[u32]| StackMap {
             offset: at(offset),
             frame: 32,
-            slots: slots.to_vec(),
+            slots: slots.iter().copied().map(SpOffset::from_u32).collect(),
         };
+        let [eight, twelve, sixteen] = [8, 12, 16].map(SpOffset::from_u32);
         let mut maps = StackMaps::default();
         maps.push(&map(4, &[8, 12]), at(0));
         maps.push(&map(20, &[]), at(0));
         maps.push(&map(4, &[16]), at(32));
-        assert_eq!(maps.at(at(4)), Some(References { frame: 32, slots: &[8, 12] }));
+        assert_eq!(maps.at(at(4)), Some(References { frame: 32, slots: &[eight, twelve] }));
         assert_eq!(maps.at(at(20)), Some(References { frame: 32, slots: &[] }));
-        assert_eq!(maps.at(at(36)), Some(References { frame: 32, slots: &[16] }));
+        assert_eq!(maps.at(at(36)), Some(References { frame: 32, slots: &[sixteen] }));
         assert_eq!(maps.at(at(32)), None);
         assert_eq!(maps.extract(at(0)..at(20)), [map(4, &[8, 12]), map(20, &[])]);
         assert_eq!(maps.extract(at(32)..at(40)), [map(4, &[16])]);
         assert!(maps.is_sound());
-        let [mut offsets, frames, ends, slots] = maps.columns().map(<[u32]>::to_vec);
+        let [mut offsets, frames, ends] = maps.columns().map(<[u32]>::to_vec);
+        let slots = maps.slots().iter().map(|slot| slot.as_u32()).collect();
         assert!(
             !StackMaps::from_columns([offsets.clone(), frames.clone(), ends.clone(), vec![]])
                 .is_sound()

@@ -1,5 +1,6 @@
 //! One bit for each eight bytes of a heap, kept outside of it.
 
+use super::HeapRef;
 use crate::torture::{self, Point};
 
 /// Bits by the offset of an object.
@@ -27,11 +28,11 @@ impl Bits {
         self.words.fill(0);
     }
 
-    /// Sets the bit of an offset; returns whether it was clear.
+    /// Sets the bit of an object; returns whether it was clear.
     #[inline]
-    pub(super) fn set(&mut self, offset: u32) -> bool {
-        let bit = 1 << (offset / 8 % 64);
-        let word = &mut self.words[offset as usize / PER_WORD];
+    pub(super) fn set(&mut self, object: HeapRef) -> bool {
+        let bit = 1 << (object.as_u32() / 8 % 64);
+        let word = &mut self.words[object.as_u32() as usize / PER_WORD];
         let clear = *word & bit == 0;
         *word |= bit;
         clear
@@ -49,10 +50,10 @@ impl Bits {
         }
     }
 
-    /// The bit of an offset.
-    pub(super) fn get(&self, offset: u32) -> bool {
-        let word = self.words.get(offset as usize / PER_WORD);
-        word.is_some_and(|word| word >> (offset / 8 % 64) & 1 == 1)
+    /// The bit of an object.
+    pub(super) fn get(&self, object: HeapRef) -> bool {
+        let word = self.words.get(object.as_u32() as usize / PER_WORD);
+        word.is_some_and(|word| word >> (object.as_u32() / 8 % 64) & 1 == 1)
     }
 
     /// How many bits are set below `end`.

@@ -10,6 +10,7 @@
 //! left to the runtime.
 
 use super::Mapping;
+use crate::addr::DataAddr;
 use crate::system::LAZY_PAGES;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,8 +42,8 @@ impl Displays {
     }
 
     /// The address of the first row.
-    pub fn address(&self) -> usize {
-        self.mapping.base() as usize
+    pub fn address(&self) -> DataAddr {
+        DataAddr::of(self.mapping.base())
     }
 
     /// Writes the row of a type: the numbers of its supertypes, the outermost first, and last its own. Returns

@@ -1,9 +1,9 @@
 //! Marking: which objects can be reached.
 
-use super::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, HEADER, Holds, Shape, Shapes, first_element};
-use super::{Heap, HeapWords, START};
+use super::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, HEADER, Holds, Shape, Shapes, element_at};
+use super::{Heap, HeapRef, HeapWords, START};
 use crate::torture::{self, Point};
-use wardian_types::TypeNumber;
+use wardian_types::{ObjectOffset, TypeNumber};
 
 /// Objects that were seen and whose references were not.
 ///
@@ -14,7 +14,7 @@ pub(super) struct Pending {
     entries: Vec<u32>,
     most: usize,
     /// The lowest object that did not fit.
-    lost: Option<u32>,
+    lost: Option<HeapRef>,
 }
 
 /// Entries that there may always be.
@@ -34,23 +34,23 @@ const POISON: u8 = 0xdb;
 
 impl Pending {
     #[inline]
-    fn push(&mut self, object: u32) {
+    fn push(&mut self, object: HeapRef) {
         if self.make_room(1) {
-            self.entries.push(object);
+            self.entries.push(object.as_u32());
         } else {
             self.lose(object);
         }
     }
 
-    fn push_part(&mut self, object: u32, from: u32) {
+    fn push_part(&mut self, object: HeapRef, from: u32) {
         if self.make_room(2) {
-            self.entries.extend([from, object | 1]);
+            self.entries.extend([from, object.as_u32() | 1]);
         } else {
             self.lose(object);
         }
     }
 
-    fn lose(&mut self, object: u32) {
+    fn lose(&mut self, object: HeapRef) {
         self.lost = Some(self.lost.map_or(object, |lost| lost.min(object)));
     }
 
@@ -96,11 +96,16 @@ impl Heap {
     /// Notes that a word is held. Words that are no references to objects do not matter.
     #[inline]
     pub fn root(&mut self, word: u64) {
-        if let Ok(word) = u32::try_from(word)
-            && self.fits(word, u64::from(HEADER))
-            && self.marks.set(word)
-        {
-            self.pending.push(word);
+        if let Some(object) = HeapRef::from_word(word) {
+            self.mark(object);
+        }
+    }
+
+    /// Notes that an object is held. What is no reference to one does not matter.
+    #[inline]
+    pub fn mark(&mut self, object: HeapRef) {
+        if self.fits(object, u64::from(HEADER)) && self.marks.set(object) {
+            self.pending.push(object);
         }
     }
 
@@ -137,7 +142,7 @@ impl Heap {
         while let Some(entry) = self.pending.entries.pop() {
             let part = entry & 1 == 1;
             let from = if part { self.pending.entries.pop().unwrap_or(0) } else { 0 };
-            self.read(entry & !1, from, reader);
+            self.read(HeapRef::from_u32(entry & !1), from, reader);
             if reader.is_stopped() {
                 return Traced::Stopped;
             }
@@ -148,12 +153,12 @@ impl Heap {
     /// Reads all marked objects from `lost` on again, since it is not known which of them were not read.
     fn refill<S: Shapes, H: FnMut(u64), P: Fn() -> bool>(
         &mut self,
-        lost: u32,
+        lost: HeapRef,
         reader: &mut Reader<'_, S, H, P>,
     ) -> Traced {
-        let mut at = self.marks.find(true, lost as usize, self.fresh);
+        let mut at = self.marks.find(true, lost.as_u32() as usize, self.fresh);
         while at < self.fresh {
-            self.read(at as u32, 0, reader);
+            self.read(HeapRef::at(at), 0, reader);
             if self.drain(reader) == Traced::Stopped || reader.is_stopped() {
                 return Traced::Stopped;
             }
@@ -165,15 +170,15 @@ impl Heap {
     /// Covers an object, and marks what it refers to; of an array the elements from `from` on.
     fn read<'s, S: Shapes, H: FnMut(u64), P: Fn() -> bool>(
         &mut self,
-        object: u32,
+        object: HeapRef,
         from: u32,
         reader: &mut Reader<'s, S, H, P>,
     ) {
         let Some((number, length)) = self.header(object) else { return };
-        let start = object as usize;
+        let start = object.as_u32() as usize;
         if number == EXTERN_BOX_TYPE && length == EXTERN_BOX {
             self.cover(start, EXTERN_BOX_SIZE);
-            self.report(object, u64::from(HEADER), reader);
+            self.report(object, ObjectOffset::from_u32(HEADER), reader);
             return;
         }
         let shape = reader.shape(number);
@@ -188,10 +193,10 @@ impl Heap {
         match shape {
             Shape::Struct { references, handles, .. } => {
                 for offset in references {
-                    self.follow(object, u64::from(*offset));
+                    self.follow(object, *offset);
                 }
                 for offset in handles {
-                    self.report(object, u64::from(*offset), reader);
+                    self.report(object, *offset, reader);
                 }
             }
             Shape::Array { holds: Holds::Data, .. } => {}
@@ -200,9 +205,7 @@ impl Heap {
                 if end < length {
                     self.pending.push_part(object, end);
                 }
-                let first = u64::from(first_element(*element));
-                let offsets = (from..end).map(|i| first + u64::from(*element) * u64::from(i));
-                for offset in offsets {
+                for offset in (from..end).map(|i| element_at(*element, i)) {
                     match holds {
                         Holds::References => self.follow(object, offset),
                         _ => self.report(object, offset, reader),
@@ -219,18 +222,18 @@ impl Heap {
 
     /// Marks what a field refers to.
     #[inline]
-    fn follow(&mut self, object: u32, offset: u64) {
+    fn follow(&mut self, object: HeapRef, offset: ObjectOffset) {
         if let Some(at) = self.bytes(object, offset, 4) {
             // SAFETY: four accessible bytes.
-            self.root(u64::from(unsafe { at.cast::<u32>().read_unaligned() }));
+            self.mark(unsafe { at.cast::<HeapRef>().read_unaligned() });
         }
     }
 
     /// Reports a handle in an object. If its upper half is zero, it is a reference instead.
     fn report<S, H: FnMut(u64), P>(
         &mut self,
-        object: u32,
-        offset: u64,
+        object: HeapRef,
+        offset: ObjectOffset,
         reader: &mut Reader<'_, S, H, P>,
     ) {
         let Some(at) = self.bytes(object, offset, 8) else { return };
@@ -264,7 +267,7 @@ impl Heap {
     }
 
     /// Whether the last collection saw an object at this offset.
-    pub fn is_marked(&self, object: u32) -> bool {
+    pub fn is_marked(&self, object: HeapRef) -> bool {
         self.fits(object, u64::from(HEADER)) && self.marks.get(object)
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! A reference is the offset of an object from the base, a multiple of [`shape::ALIGN`]. All 32-bit offsets lie
 //! in the reservation, so whatever the heap holds, no reference leads out of it. Where pointers have 32 bits the
-//! reservation is smaller, and [`offset`] drops the bits that lead out of it.
+//! reservation is smaller, and [`HeapRef::bytes_from_base`] drops the bits that lead out of it.
 //!
 //! Allocation moves [`HeapWords::next`] through a window of zeroes up to [`HeapWords::limit`]. When that is used
 //! up, [`Heap::take`] finds the next window: a free run between objects that the last collection found alive, or
@@ -23,6 +23,7 @@ mod bits;
 mod displays;
 mod image;
 mod mark;
+mod reference;
 pub mod shape;
 #[cfg(test)]
 mod tests;
@@ -32,20 +33,15 @@ use bits::Bits;
 pub use displays::Displays;
 pub use image::HeapImage;
 pub use mark::Traced;
+pub use reference::{FuncHandle, HeapRef};
 pub use shape::{Holds, Shape, Shapes};
 use std::io;
 use std::time::Duration;
-use wardian_types::TypeNumber;
+use wardian_types::{ObjectOffset, TypeNumber};
 
 /// Bytes that references can reach, a power of two: all that 32 bits say, where there is so much address space.
 pub const REACH: usize = if usize::BITS > 32 { (1_u64 << 32) as usize } else { 256 << 20 };
 
-/// What a reference is as an offset. It lies in the reservation, whatever the reference is: where that is smaller than
-/// what 32 bits say, the highest bits, which no reference that the heap has given out has, are dropped.
-#[inline(always)]
-pub fn offset(reference: u32) -> usize {
-    reference as usize & (REACH - 1)
-}
 /// Offset of the first object. Below it nothing is accessible.
 pub const START: usize = 64 << 10;
 /// Inaccessible bytes behind the reach of references, more than the largest struct has.
@@ -186,12 +182,12 @@ impl Heap {
 
     /// Room for an object of `size` bytes, a multiple of [`shape::ALIGN`], all zero: from the window, or from a new
     /// one. `None` if there is none without a collection or growth.
-    pub fn take(&mut self, words: &mut HeapWords, size: u64) -> Option<u32> {
+    pub fn take(&mut self, words: &mut HeapWords, size: u64) -> Option<HeapRef> {
         debug_assert!(size >= u64::from(shape::HEADER) && size.is_multiple_of(8));
         loop {
             let end = words.next.checked_add(size)?;
             if end <= words.limit {
-                let at = words.next as u32;
+                let at = HeapRef::in_low_half(words.next);
                 words.next = end;
                 return Some(at);
             }
@@ -209,7 +205,7 @@ impl Heap {
     }
 
     /// As [`Self::take`], but what is left of the window is dropped, so that the next allocation comes here again.
-    pub fn take_alone(&mut self, words: &mut HeapWords, size: u64) -> Option<u32> {
+    pub fn take_alone(&mut self, words: &mut HeapWords, size: u64) -> Option<HeapRef> {
         let at = self.take(words, size)?;
         if words.limit > words.next {
             // Memory of the window is zero: it goes back to where it came from.
@@ -247,7 +243,7 @@ impl Heap {
     }
 
     /// Room for an object that is larger than a window.
-    fn take_large(&mut self, size: usize) -> Option<u32> {
+    fn take_large(&mut self, size: usize) -> Option<HeapRef> {
         let mut at = self.sweep;
         while at < self.fresh {
             let start = self.covered.find(false, at, self.fresh);
@@ -256,7 +252,7 @@ impl Heap {
                 self.covered.set_range(start, end);
                 self.empty(start, end);
                 self.stats.allocated_bytes += size as u64;
-                return Some(start as u32);
+                return Some(HeapRef::at(start));
             }
             at = end;
         }
@@ -271,7 +267,7 @@ impl Heap {
         }
         self.fresh = start + size;
         self.stats.allocated_bytes += size as u64;
-        Some(start as u32)
+        Some(HeapRef::at(start))
     }
 
     /// Fills a free run with zeroes.
@@ -298,28 +294,30 @@ impl Heap {
 
     /// Whether an object of at least `size` bytes could begin at this offset.
     #[inline]
-    fn fits(&self, at: u32, size: u64) -> bool {
-        at as usize >= START
-            && at.is_multiple_of(shape::ALIGN)
-            && u64::from(at) + size <= self.fresh as u64
+    fn fits(&self, at: HeapRef, size: u64) -> bool {
+        at.as_u32() as usize >= START
+            && at.as_u32().is_multiple_of(shape::ALIGN)
+            && at.as_word() + size <= self.fresh as u64
     }
 
     /// The address of `len` bytes of an object, from `offset` of it on; `None` if the range lies outside of what was
     /// allocated.
     #[inline]
-    pub fn bytes(&self, object: u32, offset: u64, len: u64) -> Option<*mut u8> {
-        let end = offset.checked_add(len)?;
+    pub fn bytes(&self, object: HeapRef, offset: ObjectOffset, len: u64) -> Option<*mut u8> {
+        let end = offset.as_u64().checked_add(len)?;
         if !self.fits(object, end) {
             return None;
         }
         // SAFETY: in the mapping, as was just checked.
-        Some(unsafe { self.mapping.base().add(object as usize + offset as usize) })
+        Some(unsafe {
+            self.mapping.base().add(object.as_u32() as usize + offset.as_u64() as usize)
+        })
     }
 
     /// The two words of an object's header; `None` for what is no offset of an object.
     #[inline]
-    pub fn header(&self, object: u32) -> Option<(TypeNumber, u32)> {
-        let at = self.bytes(object, 0, 8)?.cast::<u32>();
+    pub fn header(&self, object: HeapRef) -> Option<(TypeNumber, u32)> {
+        let at = self.bytes(object, ObjectOffset::default(), 8)?.cast::<u32>();
         // SAFETY: eight accessible bytes, aligned since objects are.
         unsafe { Some((TypeNumber::from_u32(at.read()), at.add(1).read())) }
     }

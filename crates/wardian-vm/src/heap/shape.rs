@@ -1,6 +1,6 @@
 //! What the collector knows of types: where the references of an object lie.
 
-use wardian_types::TypeNumber;
+use wardian_types::{ObjectOffset, TypeNumber};
 
 /// Bytes of an object's header: the number of its type, then the length of an array or one of [`STRUCT`]
 /// and [`EXTERN_BOX`].
@@ -28,9 +28,9 @@ pub enum Shape {
         /// Bytes of the whole object, not rounded.
         size: u32,
         /// Offsets of references to objects, four bytes each.
-        references: Box<[u32]>,
+        references: Box<[ObjectOffset]>,
         /// Offsets of handles, eight bytes each.
-        handles: Box<[u32]>,
+        handles: Box<[ObjectOffset]>,
     },
     /// An array; its elements begin at [`first_element`].
     Array {
@@ -59,15 +59,21 @@ pub trait Shapes {
 }
 
 /// Offset of the first element of an array whose elements have this many bytes.
-pub const fn first_element(element: u32) -> u32 {
+pub const fn first_element(element: u32) -> ObjectOffset {
     // Objects are aligned to eight bytes only, so vectors are not aligned anyway.
     let _ = element;
-    HEADER
+    ObjectOffset::from_u32(HEADER)
+}
+
+/// Offset of an element of an array whose elements have this many bytes.
+#[inline(always)]
+pub const fn element_at(element: u32, index: u32) -> ObjectOffset {
+    first_element(element).add(element as u64 * index as u64)
 }
 
 /// Bytes that an array takes in the heap.
 pub const fn array_size(element: u32, length: u32) -> u64 {
-    round_up(first_element(element) as u64 + element as u64 * length as u64)
+    round_up(element_at(element, length).as_u64())
 }
 
 /// Rounds up to [`ALIGN`].

@@ -3,7 +3,7 @@
 use super::shape::{STRUCT, array_size, round_up};
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
-use wardian_types::TypeNumber;
+use wardian_types::{ObjectOffset, TypeNumber};
 
 /// Structs with two references and a number, arrays of references, arrays of bytes, a box of a handle.
 struct Types([Shape; 4]);
@@ -20,8 +20,16 @@ impl Shapes for Types {
 }
 
 fn types() -> Types {
-    let pair = Shape::Struct { size: 20, references: [8, 12].into(), handles: [].into() };
-    let held = Shape::Struct { size: 16, references: [].into(), handles: [8].into() };
+    let pair = Shape::Struct {
+        size: 20,
+        references: [8, 12].map(ObjectOffset::from_u32).into(),
+        handles: [].into(),
+    };
+    let held = Shape::Struct {
+        size: 16,
+        references: [].into(),
+        handles: [8].map(ObjectOffset::from_u32).into(),
+    };
     let refs = Shape::Array { element: 4, holds: Holds::References };
     Types([pair, refs, Shape::Array { element: 1, holds: Holds::Data }, held])
 }
@@ -52,23 +60,29 @@ impl Setting {
         Setting { heap, words, types: types() }
     }
 
-    fn write(&self, object: u32, offset: u64, value: u32) {
+    fn write(&self, object: HeapRef, offset: u32, value: u32) {
+        let offset = ObjectOffset::from_u32(offset);
         let at = self.heap.bytes(object, offset, 4).unwrap().cast::<u32>();
         // SAFETY: in the heap.
         unsafe { at.write_unaligned(value) };
     }
 
-    fn read(&self, object: u32, offset: u64) -> u32 {
+    fn refer(&self, object: HeapRef, offset: u32, to: HeapRef) {
+        self.write(object, offset, to.as_u32());
+    }
+
+    fn read(&self, object: HeapRef, offset: u32) -> u32 {
+        let offset = ObjectOffset::from_u32(offset);
         let at = self.heap.bytes(object, offset, 4).unwrap().cast::<u32>();
         // SAFETY: in the heap.
         unsafe { at.read_unaligned() }
     }
 
     /// Allocates; checks that all of it is zero.
-    fn make(&mut self, number: TypeNumber, length: u32) -> Option<u32> {
+    fn make(&mut self, number: TypeNumber, length: u32) -> Option<HeapRef> {
         let size = self.types.0[number.index()].size(length).unwrap();
         let object = self.heap.take(&mut self.words, size)?;
-        for offset in (0..size).step_by(4) {
+        for offset in (0..size as u32).step_by(4) {
             assert_eq!(self.read(object, offset), 0, "at {offset} of {size}");
         }
         self.write(object, 0, number.as_u32());
@@ -76,10 +90,10 @@ impl Setting {
         Some(object)
     }
 
-    fn collect(&mut self, roots: impl IntoIterator<Item = u32>) -> Vec<u64> {
+    fn collect(&mut self, roots: impl IntoIterator<Item = HeapRef>) -> Vec<u64> {
         let mut handles = Vec::new();
         self.heap.begin(&mut self.words);
-        roots.into_iter().for_each(|root| self.heap.root(u64::from(root)));
+        roots.into_iter().for_each(|root| self.heap.mark(root));
         let traced = self.heap.trace(&self.types, &mut |h| handles.push(h), &|| false);
         assert_eq!(traced, mark::Traced::Done);
         self.heap.finish();
@@ -90,17 +104,17 @@ impl Setting {
 /// What the heap should hold.
 #[derive(Default)]
 struct Model {
-    /// By offset: type, length, and what it refers to.
-    objects: BTreeMap<u32, (TypeNumber, u32, Vec<u32>)>,
-    roots: Vec<u32>,
+    /// Type, length, and what it refers to.
+    objects: BTreeMap<HeapRef, (TypeNumber, u32, Vec<HeapRef>)>,
+    roots: Vec<HeapRef>,
 }
 
 impl Model {
-    fn reachable(&self) -> BTreeSet<u32> {
+    fn reachable(&self) -> BTreeSet<HeapRef> {
         let mut seen = BTreeSet::new();
         let mut pending = self.roots.clone();
         while let Some(object) = pending.pop() {
-            if object != 0 && object & 1 == 0 && seen.insert(object) {
+            if !object.is_null() && !object.is_integer() && seen.insert(object) {
                 pending.extend(&self.objects[&object].2);
             }
         }
@@ -110,11 +124,11 @@ impl Model {
     fn check(&self, setting: &Setting) {
         let mut end = 0;
         for (at, (number, length, fields)) in &self.objects {
-            assert!(*at >= end, "objects overlap");
-            end = *at + setting.types.0[number.index()].size(*length).unwrap() as u32;
+            assert!(at.as_u32() >= end, "objects overlap");
+            end = at.as_u32() + setting.types.0[number.index()].size(*length).unwrap() as u32;
             assert_eq!(setting.heap.header(*at), Some((*number, *length)));
             for (i, field) in fields.iter().enumerate() {
-                assert_eq!(setting.read(*at, 8 + 4 * i as u64), *field);
+                assert_eq!(setting.read(*at, 8 + 4 * i as u32), field.as_u32());
             }
         }
     }
@@ -128,7 +142,7 @@ fn grow_model(setting: &mut Setting, model: &mut Model, random: &mut Random) -> 
         _ => (PAIR, STRUCT),
     };
     let Some(object) = setting.make(number, length) else { return false };
-    let known: Vec<u32> = model.objects.keys().copied().collect();
+    let known: Vec<HeapRef> = model.objects.keys().copied().collect();
     let count = match number {
         PAIR => 2,
         REFS => length,
@@ -137,12 +151,12 @@ fn grow_model(setting: &mut Setting, model: &mut Model, random: &mut Random) -> 
     let mut fields = Vec::new();
     for i in 0..count {
         let field = match random.below(4) {
-            0 => 0,
-            1 => random.below(1 << 31) as u32 * 2 + 1,
+            0 => HeapRef::NULL,
+            1 => HeapRef::of_integer(random.below(1 << 31) as u32),
             _ if known.is_empty() => object,
             _ => known[random.below(known.len() as u64) as usize],
         };
-        setting.write(object, 8 + 4 * u64::from(i), field);
+        setting.refer(object, 8 + 4 * i, field);
         fields.push(field);
     }
     model.objects.insert(object, (number, length, fields));
@@ -189,7 +203,7 @@ fn what_can_be_reached_stays_and_the_rest_is_used_again() {
 #[test]
 fn garbage_makes_room() {
     let mut setting = Setting::new(256 << 10);
-    let mut kept = 0;
+    let mut kept = HeapRef::NULL;
     for _ in 0..200 {
         while let Some(object) = setting.make(PAIR, STRUCT) {
             kept = object;
@@ -204,26 +218,26 @@ fn garbage_makes_room() {
 fn long_lists_and_wide_arrays_need_a_bounded_stack() {
     let mut setting = Setting::new(64 << 20);
     // Of each pair the first field leads to a pair that leads nowhere, the second one on.
-    let mut list = 0;
+    let mut list = HeapRef::NULL;
     for _ in 0..300_000 {
         let leaf = setting.make(PAIR, STRUCT).unwrap();
         let node = setting.make(PAIR, STRUCT).unwrap();
-        setting.write(node, 8, list);
-        setting.write(node, 12, leaf);
+        setting.refer(node, 8, list);
+        setting.refer(node, 12, leaf);
         list = node;
     }
     let wide = setting.make(REFS, 1_000_000).unwrap();
     for i in 0..1_000_000 {
         let leaf = setting.make(PAIR, STRUCT).unwrap();
-        setting.write(wide, 8 + 4 * i, leaf);
+        setting.refer(wide, 8 + 4 * i, leaf);
     }
     setting.collect([list, wide]);
     assert_eq!(setting.heap.stats().live_objects, 1_600_001);
     // The same with next to no room.
     setting.heap.begin(&mut setting.words);
     setting.heap.limit_pending(8);
-    setting.heap.root(u64::from(wide));
-    setting.heap.root(u64::from(list));
+    setting.heap.mark(wide);
+    setting.heap.mark(list);
     setting.heap.trace(&setting.types, &mut |_| (), &|| false);
     setting.heap.finish();
     assert_eq!(setting.heap.stats().live_objects, 1_600_001);
@@ -255,12 +269,12 @@ fn a_corrupt_heap_harms_nobody() {
                 1 => random.below(5) as u32,
                 _ => random.below(1 << 20) as u32 & !7,
             };
-            let offset = random.below(6) * 4;
-            if setting.heap.bytes(object, offset, 4).is_some() {
+            let offset = random.below(6) as u32 * 4;
+            if setting.heap.bytes(object, ObjectOffset::from_u32(offset), 4).is_some() {
                 setting.write(object, offset, value);
             }
         }
-        let roots: Vec<u32> = objects.iter().copied().step_by(7).collect();
+        let roots: Vec<HeapRef> = objects.iter().copied().step_by(7).collect();
         setting.collect(roots);
         for _ in 0..20 {
             let size = round_up(8 + random.below(3000));
@@ -272,13 +286,13 @@ fn a_corrupt_heap_harms_nobody() {
 #[test]
 fn a_stopped_collection_frees_nothing() {
     let mut setting = Setting::new(1 << 20);
-    let mut list = 0;
+    let mut list = HeapRef::NULL;
     while let Some(node) = setting.make(PAIR, STRUCT) {
-        setting.write(node, 8, list);
+        setting.refer(node, 8, list);
         list = node;
     }
     setting.heap.begin(&mut setting.words);
-    setting.heap.root(u64::from(list));
+    setting.heap.mark(list);
     assert_eq!(setting.heap.trace(&setting.types, &mut |_| (), &|| true), mark::Traced::Stopped);
     assert_eq!(setting.make(PAIR, STRUCT), None);
     setting.heap.grow(2 << 20).unwrap();
@@ -292,14 +306,14 @@ fn an_image_brings_the_contents_back() {
     let mut setting = Setting::new(4 << 20);
     let old = setting.make(PAIR, STRUCT).unwrap();
     let bytes = setting.make(BYTES, 100_000).unwrap();
-    setting.write(old, 8, bytes);
+    setting.refer(old, 8, bytes);
     setting.write(bytes, 50_000, 5);
     let image = setting.heap.capture();
     setting.write(bytes, 50_000, 6);
     setting.collect([]);
     while setting.make(PAIR, STRUCT).is_some() {}
     setting.heap.restore(&mut setting.words, &image).unwrap();
-    assert_eq!(setting.read(old, 8), bytes);
+    assert_eq!(setting.read(old, 8), bytes.as_u32());
     assert_eq!(setting.read(bytes, 50_000), 5);
     assert_eq!(setting.heap.header(bytes), Some((BYTES, 100_000)));
     setting.collect([old]);
@@ -341,7 +355,7 @@ fn one_object_at_a_time() {
         }
         assert!(round == 0 || objects.len() >= last, "{last} {}", objects.len());
         last = objects.len();
-        assert!(objects.windows(2).all(|pair| pair[0] + 24 <= pair[1]));
+        assert!(objects.windows(2).all(|pair| pair[0].as_u32() + 24 <= pair[1].as_u32()));
         setting.collect([]);
     }
 }

@@ -1,7 +1,7 @@
 //! What contexts say: of a store, and what every context of an instance begins with.
 
-use super::{StoreCtx, instance};
-use crate::addr::{DataAddr, StackAddr, VmCtxPtr};
+use super::{InstanceId, StoreCtx, instance};
+use crate::addr::{CtxOffset, DataAddr, StackAddr, VmCtxPtr};
 
 impl StoreCtx {
     /// Whether an address is in the stack's guard pages.
@@ -21,17 +21,17 @@ impl VmCtxPtr {
     #[inline(always)]
     pub unsafe fn store(self) -> *mut StoreCtx {
         // SAFETY: the caller's promise.
-        unsafe { *self.word::<*mut StoreCtx>(instance::STORE as usize) }
+        unsafe { *self.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE)) }
     }
 
-    /// What the Rust side keeps in the context of an instance: which one it is.
+    /// Which instance of its store it is.
     ///
     /// # Safety
     ///
     /// As for [`VmCtxPtr::store`].
     #[inline(always)]
-    pub unsafe fn owner(self) -> usize {
+    pub unsafe fn instance(self) -> InstanceId {
         // SAFETY: the caller's promise.
-        unsafe { *self.word::<usize>(instance::OWNER as usize) }
+        unsafe { *self.word::<InstanceId>(CtxOffset::of(instance::OWNER)) }
     }
 }

@@ -1,19 +1,44 @@
 //! Accesses to memory that code refused.
 
+use crate::addr::VmCtxPtr;
+use wardian_types::GuestAddr;
+
 /// An access to memory that code found out to be impossible, noted on its way to the trap. What
 /// guard pages refuse is not noted.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refused {
-    /// The instance's context, and in the lowest bits what the other fields say: see [`refused`]. Zero
-    /// for nothing.
-    pub ctx: usize,
-    /// Where the access begins.
-    pub start: u64,
+    /// Whose code it was, and what the other fields say.
+    pub ctx: RefusedIn,
+    /// Where the access begins; or its operand, if that is what is said.
+    pub start: GuestAddr,
     /// How many bytes it has.
     pub size: u64,
-    /// Index of the memory in its instance.
+    /// Index of the memory in its instance, as compiled code writes it.
     pub memory: u64,
+}
+
+/// An instance's context, and in the lowest bits what is known of an access: see [`refused`]. Zero for nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct RefusedIn(usize);
+
+impl RefusedIn {
+    /// An access of an instance's code, of which so much is known.
+    #[inline(always)]
+    pub const fn new(ctx: VmCtxPtr, known: usize) -> RefusedIn {
+        RefusedIn(ctx.as_usize() | known)
+    }
+
+    /// The instance's context; null for nothing.
+    pub const fn ctx(self) -> VmCtxPtr {
+        VmCtxPtr::from_usize(self.0 & !refused::MASK)
+    }
+
+    /// What is known.
+    pub const fn known(self) -> usize {
+        self.0 & refused::MASK
+    }
 }
 
 /// What is known of a [`Refused`] access, in the lowest bits of its context.

@@ -7,7 +7,9 @@
 //! memory, and the kernel does the copying, which fails where a direct access would fault: a sample may be taken
 //! while the memory is being changed.
 
+use crate::addr::DataAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use wardian_types::GuestAddr;
 
 /// Records of a chain that are copied with a sample.
 pub const MAX_LINKS: usize = 64;
@@ -26,7 +28,7 @@ const MARKS: usize = 512;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     /// Where the first step begins.
-    pub start: u32,
+    pub start: GuestAddr,
     /// Offsets at which a pointer is read: the first from `start` on, each further one from the pointer before on, the
     /// last of which is the address of the first record.
     pub path: [u32; MAX_PATH],
@@ -54,9 +56,9 @@ pub struct Chain {
 /// The bytes of a memory that does not move.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes {
-    base: usize,
+    base: DataAddr,
     /// Address of an [`AtomicUsize`].
-    len: usize,
+    len: DataAddr,
 }
 
 impl Bytes {
@@ -67,13 +69,13 @@ impl Bytes {
     /// Whenever bytes are copied, `len` is valid, and so many bytes after `base` are memory of one guest, or have no
     /// rights.
     pub unsafe fn new(base: *const u8, len: *const AtomicUsize) -> Bytes {
-        Bytes { base: base as usize, len: len as usize }
+        Bytes { base: DataAddr::of(base), len: DataAddr::of(len) }
     }
 
     /// How many there are now.
     pub fn len(&self) -> usize {
         // SAFETY: the promise of `new`.
-        unsafe { (*(self.len as *const AtomicUsize)).load(Ordering::Relaxed) }
+        unsafe { (*self.len.as_ptr::<AtomicUsize>()).load(Ordering::Relaxed) }
     }
 
     /// Whether there are none.
@@ -83,18 +85,29 @@ impl Bytes {
 
     /// Copies bytes. Says whether they are all there; if not, `into` may have some of them. May be called in a
     /// signal handler. The guest may be changing them.
-    pub fn copy(&self, at: usize, into: &mut [u8]) -> bool {
+    pub fn copy(&self, at: GuestAddr, into: &mut [u8]) -> bool {
+        let Ok(at) = usize::try_from(at.as_u64()) else { return false };
         if at.checked_add(into.len()).is_none_or(|end| end > self.len()) {
             return false;
         }
         // SAFETY: the promise of `new`.
-        unsafe { crate::system::copy(self.base + at, into) }
+        unsafe { crate::system::copy(self.base.add(at), into) }
     }
 
-    fn word(&self, at: u32) -> Option<u32> {
+    /// The pointer, or another word of 32 bits, at an address.
+    fn word(&self, at: GuestAddr) -> Option<u32> {
         let mut word = [0; 4];
-        self.copy(at as usize, &mut word).then(|| u32::from_le_bytes(word))
+        self.copy(at, &mut word).then(|| u32::from_le_bytes(word))
     }
+
+    fn pointer(&self, at: GuestAddr) -> Option<GuestAddr> {
+        Some(pointer(self.word(at)?))
+    }
+}
+
+/// The address that a pointer of 32 bits has.
+fn pointer(word: u32) -> GuestAddr {
+    GuestAddr::from_u64(word.into())
 }
 
 impl Chain {
@@ -114,28 +127,30 @@ impl Chain {
         let (mut at, mut before) = (Some(chain.start), Some(chain.start));
         for offset in &chain.path[..chain.steps.min(MAX_PATH)] {
             before = at;
-            at = at.and_then(|at| at.checked_add(*offset)).and_then(|at| bytes.word(at));
+            at =
+                at.and_then(|at| at.checked_add((*offset).into())).and_then(|at| bytes.pointer(at));
         }
-        let end = if chain.stride > 0 { chain.end(&bytes, before) } else { Some(u32::MAX) };
+        let end =
+            if chain.stride > 0 { chain.end(&bytes, before) } else { Some(pointer(u32::MAX)) };
         let (mut records, mut marks) = (Window::<WINDOW>::new(), Window::<MARKS>::new());
         // What is behind the last field that is needed may be out of the memory.
         let mark_end = chain.mark_behind.map_or(chain.mark.0 + 1, |at| at + 4);
         let ends = [chain.first + 4, chain.second + 4, chain.next + 4, mark_end];
         let length = ends.into_iter().max().unwrap_or(0) as usize;
         let step = move || {
-            let address = at.filter(|at| *at != 0 && Some(*at) < end)?;
+            let address = at.filter(|at| at.as_u64() != 0 && Some(*at) < end)?;
             let record = records.get(&bytes, address, length, chain.stride > 0)?;
             let word = |offset: u32| {
                 let field = record.get(offset as usize..)?.first_chunk()?;
                 Some(u32::from_le_bytes(*field))
             };
             at = match chain.stride {
-                0 => word(chain.next),
-                stride => address.checked_add(stride),
+                0 => word(chain.next).map(pointer),
+                stride => address.checked_add(stride.into()),
             };
             let mark = match chain.mark_behind {
                 // A record whose mark cannot be read has none.
-                Some(pointer) => marks.get(&bytes, word(pointer)?, 1, false).map_or(0, |m| m[0]),
+                Some(at) => marks.get(&bytes, pointer(word(at)?), 1, false).map_or(0, |m| m[0]),
                 None => *record.get(chain.mark.0 as usize)?,
             };
             let marked = u16::from(mark & !chain.ignored) >= chain.mark.1;
@@ -146,10 +161,10 @@ impl Chain {
     }
 
     /// Where records that lie one behind the other end.
-    fn end(&self, bytes: &Bytes, from: Option<u32>) -> Option<u32> {
-        let word = |offset: u32| bytes.word(from?.checked_add(offset)?);
-        let [pointer, words, spare] = self.end;
-        word(pointer)?.checked_add(word(words)?.checked_mul(4)?)?.checked_sub(spare)
+    fn end(&self, bytes: &Bytes, from: Option<GuestAddr>) -> Option<GuestAddr> {
+        let word = |offset: u32| bytes.word(from?.checked_add(offset.into())?);
+        let [start, words, spare] = self.end;
+        word(start)?.checked_add(word(words)?.checked_mul(4)?)?.checked_sub(spare).map(pointer)
     }
 }
 
@@ -167,8 +182,8 @@ impl<const SIZE: usize> Window<SIZE> {
 
     /// Bytes at an address, copied with those behind them or before them.
     #[inline]
-    fn get(&mut self, from: &Bytes, at: u32, length: usize, behind: bool) -> Option<&[u8]> {
-        let at = at as usize;
+    fn get(&mut self, from: &Bytes, at: GuestAddr, length: usize, behind: bool) -> Option<&[u8]> {
+        let at = usize::try_from(at.as_u64()).ok()?;
         let end = at.checked_add(length)?;
         if at < self.begin || end > self.begin + self.filled {
             let (begin, stop) = match behind {
@@ -176,10 +191,10 @@ impl<const SIZE: usize> Window<SIZE> {
                 false => (end.saturating_sub(SIZE), end),
             };
             (self.begin, self.filled) = (begin, stop - begin);
-            if !from.copy(begin, self.bytes.get_mut(..self.filled)?) {
+            if !from.copy(GuestAddr::from_u64(begin as u64), self.bytes.get_mut(..self.filled)?) {
                 // A part of it is not there, perhaps.
                 (self.begin, self.filled) = (at, length);
-                if !from.copy(at, self.bytes.get_mut(..length)?) {
+                if !from.copy(GuestAddr::from_u64(at as u64), self.bytes.get_mut(..length)?) {
                     self.filled = 0;
                     return None;
                 }
@@ -193,9 +208,10 @@ impl<const SIZE: usize> Window<SIZE> {
 mod tests {
     use super::{Bytes, Chain, MAX_LINKS};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use wardian_types::GuestAddr;
 
     const CHAIN: Chain = Chain {
-        start: 8,
+        start: GuestAddr::from_u64(8),
         path: [4, 0, 0, 0],
         steps: 1,
         first: 0,
@@ -273,7 +289,7 @@ mod tests {
             assert_eq!(links(&CHAIN, &bytes(&[0, 0, 0, 16, 1, 2, wild, 0])).len(), 1, "{wild}");
             assert_eq!(links(&CHAIN, &bytes(&[0, 0, 0, wild, 1, 2, 0, 0])).len(), 0, "{wild}");
         }
-        let far = Chain { start: u32::MAX, ..CHAIN };
+        let far = Chain { start: GuestAddr::from_u64(u32::MAX.into()), ..CHAIN };
         assert_eq!(links(&far, &ring).len(), 0);
         assert!(CHAIN.is_valid() && !Chain { first: 61, ..CHAIN }.is_valid());
         assert!(!Chain { second: u32::MAX - 1, ..CHAIN }.is_valid());
@@ -286,7 +302,7 @@ mod tests {
         let len = AtomicUsize::new(page);
         // SAFETY: the mapping is there, and has no rights.
         let bytes = unsafe { Bytes::new(mapping.base(), &len) };
-        assert!(!bytes.copy(0, &mut [0; 8]));
+        assert!(!bytes.copy(GuestAddr::default(), &mut [0; 8]));
         assert_eq!(CHAIN.links(&bytes).count(), 0);
     }
 }

@@ -11,7 +11,10 @@
 //! comes from the guest and may be anything, and the kernel does the copying.
 
 use super::chain::{Bytes, MAX_LINKS};
+use crate::addr::DataAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+use wardian_types::GuestAddr;
 
 /// Bytes of the stack that are looked through.
 const SCANNED: usize = 16 << 10;
@@ -22,26 +25,26 @@ const WINDOW: usize = 2048;
 #[derive(Clone, Copy, Debug)]
 pub struct Scan {
     /// Address of a global.
-    pointer: usize,
-    low: u32,
-    high: u32,
+    pointer: DataAddr,
+    /// Words with these values are copied.
+    words: (u32, u32),
 }
 
 impl Scan {
-    /// Of the stack from the address that a global has, words of 64 bits from `low` up to below `high`.
+    /// Of the stack from the address that a global has, words of 64 bits with these values.
     ///
     /// # Safety
     ///
     /// Whenever words are copied, `pointer` is valid for reads.
-    pub unsafe fn new(pointer: *const u32, low: u32, high: u32) -> Scan {
-        Scan { pointer: pointer as usize, low, high }
+    pub unsafe fn new(pointer: *const u32, words: Range<u32>) -> Scan {
+        Scan { pointer: DataAddr::of(pointer), words: (words.start, words.end) }
     }
 
     /// The stack pointer, in the upper half of a word; then the addresses that are found: each in the lower half, and where
     /// it is in the upper one. Ends after [`MAX_LINKS`] words, or where the memory does.
     pub fn links(&self, bytes: &Bytes) -> impl Iterator<Item = u64> {
         // SAFETY: the promise of `new`; globals are aligned. The guest that writes it is the thread that is interrupted.
-        let sp = unsafe { (*(self.pointer as *const AtomicU32)).load(Ordering::Relaxed) };
+        let sp = unsafe { (*self.pointer.as_ptr::<AtomicU32>()).load(Ordering::Relaxed) };
         let (scan, bytes) = (*self, *bytes);
         let (mut window, mut begin, mut at, mut filled) = ([0; WINDOW], sp as usize, 0, 0);
         let step = move || {
@@ -53,14 +56,16 @@ impl Scan {
                     }
                     filled = bytes.len().saturating_sub(begin).min(WINDOW) / 8 * 8;
                     at = 0;
-                    if filled == 0 || !bytes.copy(begin, window.get_mut(..filled)?) {
+                    if filled == 0
+                        || !bytes.copy(GuestAddr::from_u64(begin as u64), window.get_mut(..filled)?)
+                    {
                         return None;
                     }
                 }
                 let word = u64::from_le_bytes(*window.get(at..)?.first_chunk()?);
                 let address = u32::try_from(begin + at).ok()?;
                 at += 8;
-                if (u64::from(scan.low)..u64::from(scan.high)).contains(&word) {
+                if (u64::from(scan.words.0)..u64::from(scan.words.1)).contains(&word) {
                     return Some(u64::from(address) << 32 | word);
                 }
             }
@@ -79,7 +84,7 @@ mod tests {
         let len = AtomicUsize::new(8 * words.len());
         // SAFETY: all of them outlive the call.
         let (bytes, scan) = unsafe {
-            (Bytes::new(words.as_ptr().cast(), &len), Scan::new(&raw const sp, 100, 200))
+            (Bytes::new(words.as_ptr().cast(), &len), Scan::new(&raw const sp, 100..200))
         };
         let mut links = scan.links(&bytes).map(|word| ((word >> 32) as u32, word as u32));
         assert_eq!(links.next(), Some((sp, 0)));

@@ -1,5 +1,6 @@
 //! Apple's systems. Never run: see docs/platforms.md.
 
+use crate::addr::{DataAddr, StackAddr};
 use crate::object::Object;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -89,18 +90,18 @@ pub(crate) fn mappings() -> Result<String, String> {
 /// # Safety
 ///
 /// None: nothing is touched.
-pub(crate) unsafe fn copy(_: usize, _: &mut [u8]) -> bool {
+pub(crate) unsafe fn copy(_: DataAddr, _: &mut [u8]) -> bool {
     false
 }
 
 /// The stack of this thread: its lowest address, and its size.
-pub(crate) fn thread_stack() -> Option<(usize, usize)> {
+pub(crate) fn thread_stack() -> Option<(StackAddr, usize)> {
     // SAFETY: both may be asked of the thread that runs.
     let (high, size) = unsafe {
         let this = libc::pthread_self();
         (libc::pthread_get_stackaddr_np(this) as usize, libc::pthread_get_stacksize_np(this))
     };
-    Some((high.checked_sub(size)?, size))
+    Some((StackAddr::from_usize(high.checked_sub(size)?), size))
 }
 
 /// The signals' numbers end here.

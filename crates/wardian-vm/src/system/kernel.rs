@@ -16,6 +16,7 @@ pub(crate) use tracking::{track, untrack, written_tracked};
 pub(crate) use written::WAYS;
 pub(crate) use written::{WRITTEN_INSTEAD, written, written_pages};
 
+use crate::addr::{DataAddr, StackAddr};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use rustix::mm::Advice;
@@ -138,10 +139,10 @@ pub(crate) fn mappings() -> Result<String, String> {
 /// # Safety
 ///
 /// What is there may be read, whoever changes it meanwhile.
-pub(crate) unsafe fn copy(from: usize, into: &mut [u8]) -> bool {
+pub(crate) unsafe fn copy(from: DataAddr, into: &mut [u8]) -> bool {
     let len = into.len();
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: len };
-    let remote = libc::iovec { iov_base: from as *mut _, iov_len: len };
+    let remote = libc::iovec { iov_base: from.as_ptr(), iov_len: len };
     // SAFETY: the system writes to `into` and nowhere else, and reads what the caller allows; it
     // returns an error rather than raise a signal. `errno` is restored, for a handler may have
     // interrupted code that is about to read it.
@@ -155,7 +156,7 @@ pub(crate) unsafe fn copy(from: usize, into: &mut [u8]) -> bool {
 }
 
 /// The stack of this thread: its lowest address, and its size.
-pub(crate) fn thread_stack() -> Option<(usize, usize)> {
+pub(crate) fn thread_stack() -> Option<(StackAddr, usize)> {
     let mut low = std::ptr::null_mut();
     let mut size = 0;
     // SAFETY: the attributes are initialised by `pthread_getattr_np` and destroyed once.
@@ -167,7 +168,7 @@ pub(crate) fn thread_stack() -> Option<(usize, usize)> {
         libc::pthread_attr_getstack(&attributes, &mut low, &mut size);
         libc::pthread_attr_destroy(&mut attributes);
     }
-    Some((low as usize, size))
+    Some((StackAddr::of(low), size))
 }
 
 /// The signals' numbers end here.

@@ -3,6 +3,7 @@
 //!
 //! Address space is memory of the allocator's, the beginning of each reservation, and accessible at once.
 
+use crate::addr::{DataAddr, StackAddr};
 use crate::object::Object;
 use crate::torture::Point;
 use std::alloc::Layout;
@@ -181,8 +182,8 @@ pub(crate) fn forks() -> u64 {
 pub(crate) unsafe fn at_fork_in_child(_: extern "C" fn()) {}
 
 /// The stack of this thread has no addresses that mean anything.
-pub(super) fn stack_bounds() -> Range<usize> {
-    0..usize::MAX
+pub(super) fn stack_bounds() -> Range<StackAddr> {
+    StackAddr::NULL..StackAddr::MAX
 }
 
 /// Nanoseconds on the monotonic clock.
@@ -238,7 +239,7 @@ pub(crate) fn address_space() -> Result<String, String> {
 /// # Safety
 ///
 /// None: nothing is touched.
-pub(crate) unsafe fn copy(_: usize, _: &mut [u8]) -> bool {
+pub(crate) unsafe fn copy(_: DataAddr, _: &mut [u8]) -> bool {
     false
 }
 

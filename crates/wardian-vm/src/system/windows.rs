@@ -3,6 +3,7 @@
 //! Address space is reserved, and committed where it is to be accessible. What is committed counts against what the
 //! system has, whether it is used or not.
 
+use crate::addr::{DataAddr, StackAddr};
 use crate::object::Object;
 use crate::torture::Point;
 use std::ffi::OsString;
@@ -229,11 +230,11 @@ impl AsHandle for Event {
 }
 
 /// The stack of this thread.
-pub(super) fn stack_bounds() -> Range<usize> {
+pub(super) fn stack_bounds() -> Range<StackAddr> {
     let (mut low, mut high) = (0, 0);
     // SAFETY: valid places for the results.
     unsafe { GetCurrentThreadStackLimits(&mut low, &mut high) };
-    low..high
+    StackAddr::from_usize(low)..StackAddr::from_usize(high)
 }
 
 /// Nanoseconds on the monotonic clock.
@@ -304,12 +305,12 @@ pub(crate) fn address_space() -> Result<String, String> {
 /// # Safety
 ///
 /// What is there may be read, whoever changes it meanwhile.
-pub(crate) unsafe fn copy(from: usize, into: &mut [u8]) -> bool {
+pub(crate) unsafe fn copy(from: DataAddr, into: &mut [u8]) -> bool {
     let (mut copied, len) = (0, into.len());
     // SAFETY: the system writes to `into` and to `copied`, and reads what the caller allows; it returns an error rather
     // than fault.
     let done = unsafe {
-        let at = from as *const _;
+        let at = from.as_ptr::<std::ffi::c_void>().cast_const();
         ReadProcessMemory(GetCurrentProcess(), at, into.as_mut_ptr().cast(), len, &mut copied)
     };
     done != 0 && copied == len

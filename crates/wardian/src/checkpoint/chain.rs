@@ -5,7 +5,8 @@ use crate::error::CheckpointErrorKind;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use wardian_runtime::checkpoint::pages::{CHUNK, Chunk, Hash};
-use wardian_runtime::checkpoint::state::{MemoryState, State};
+use wardian_runtime::checkpoint::state::{MemoryNumber, MemoryState, State};
+use wardian_types::IndexVec;
 
 /// The error of one that has a parent where a whole one is needed.
 pub(super) fn incremental() -> Error {
@@ -54,7 +55,7 @@ impl Checkpoint {
             return Err(Error::damaged("a part of a memory is outside of it"));
         }
         for (at, place) in places.into_iter().enumerate() {
-            let Some(own) = place else { continue };
+            let Some(own) = place.map(MemoryNumber::index) else { continue };
             let mut all: BTreeMap<_, _> =
                 std::mem::take(&mut memories[at]).into_iter().map(|c| (c.index, c)).collect();
             let newer = std::mem::take(&mut self.memories[own]);
@@ -82,9 +83,12 @@ pub(super) fn check_hash(wanted: &Hash, found: &Hash) -> Result<()> {
     ))
 }
 
-/// For each memory of a parent the position of the memory of the child that is stored as what has changed since.
-pub(super) fn places(child: &State, parent: &State) -> Result<Vec<Option<usize>>> {
-    let mut places = vec![None; parent.memories.len()];
+/// For each memory of a parent the memory of the child that is stored as what has changed since.
+pub(super) fn places(
+    child: &State,
+    parent: &State,
+) -> Result<IndexVec<MemoryNumber, Option<MemoryNumber>>> {
+    let mut places: IndexVec<MemoryNumber, _> = parent.memories.iter().map(|_| None).collect();
     for (at, memory) in child.memories.iter().enumerate().filter(|(_, memory)| memory.on_parent) {
         let module = child.module_of(memory.item);
         let fits = |known: &MemoryState| {
@@ -93,9 +97,9 @@ pub(super) fn places(child: &State, parent: &State) -> Result<Vec<Option<usize>>
                 && parent.module_of(known.item) == module
         };
         let found = parent.memories.iter().position(fits);
-        let found = found.filter(|found| places[*found].is_none());
+        let found = found.map(MemoryNumber::from_usize).filter(|found| places[*found].is_none());
         let found = found.ok_or_else(|| Error::damaged("a memory is not in its parent"))?;
-        places[found] = Some(at);
+        places[found] = Some(MemoryNumber::from_usize(at));
     }
     Ok(places)
 }

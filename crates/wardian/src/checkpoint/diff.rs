@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use wardian_runtime::checkpoint::pages::{Base, CHUNK, Chunk, Hash};
-use wardian_runtime::checkpoint::state::{FrameState, Item, State, Value};
+use wardian_runtime::checkpoint::state::{FrameState, Item, ModuleNumber, State, Value};
 
 /// Bytes of the pages whose ranges are given.
 const PAGE: usize = 4096;
@@ -64,8 +64,8 @@ pub struct CheckpointItem {
 }
 
 impl From<Item> for CheckpointItem {
-    fn from(Item { instance, index }: Item) -> CheckpointItem {
-        CheckpointItem { instance, index }
+    fn from(item: Item) -> CheckpointItem {
+        CheckpointItem { instance: item.instance().as_u32(), index: item.index_number() }
     }
 }
 
@@ -85,7 +85,8 @@ impl fmt::Display for CheckpointValue {
             Value::Bits(bits) => write!(f, "{bits:#x}"),
             Value::Vector(bits) => write!(f, "{bits:#x}"),
             Value::Null => f.write_str("null"),
-            Value::Func(Item { instance, index }) => {
+            Value::Func(item) => {
+                let (instance, index) = (item.instance(), item.index_number());
                 write!(f, "function {index} of instance {instance}")
             }
             Value::I31(value) => write!(f, "i31 {value:#x}"),
@@ -216,9 +217,9 @@ impl Checkpoint {
         let Some(at) = self.state.memories.iter().position(|memory| memory.item == item) else {
             return Ok(None);
         };
-        let instance = self.state.instances.get(item.instance as usize);
+        let instance = self.state.instances.get(item.instance().index());
         let module = match instance {
-            Some(instance) => self.module(engine, instance.module as usize)?,
+            Some(instance) => self.module(engine, instance.module.index())?,
             None => None,
         };
         let chunks = self.memories[at].iter().map(|chunk| (chunk.index, chunk)).collect();
@@ -313,7 +314,7 @@ impl MemoryDiff {
 }
 
 /// An instance: its module, its name, the code that it was closed with.
-type Instance<'s> = (u32, Option<&'s str>, Option<u32>);
+type Instance<'s> = (ModuleNumber, Option<&'s str>, Option<u32>);
 
 /// Modules and instances, without what is shown otherwise.
 fn shape(state: &State) -> (Vec<Hash>, Vec<Instance<'_>>) {

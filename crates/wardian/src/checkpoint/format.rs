@@ -21,7 +21,7 @@ use wardian_runtime::checkpoint::packing::BATCH;
 use wardian_runtime::checkpoint::pages::{
     CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero,
 };
-use wardian_runtime::checkpoint::state::State;
+use wardian_runtime::checkpoint::state::{MemoryNumber, State};
 
 /// The version that is written, and that of checkpoints with parts that can be mapped. Both are read.
 pub(crate) const VERSION: u32 = 3;
@@ -103,7 +103,7 @@ impl<W: Write> Writer<W> {
     /// Writes chunks of the memory at a position, which follow those that were written before.
     pub(super) fn chunks<B: AsRef<[u8]>>(
         &mut self,
-        memory: u32,
+        memory: MemoryNumber,
         chunks: &[Chunk<B>],
     ) -> Result<()> {
         if self.mappable && chunks.iter().all(|chunk| chunk.packing != Packing::Lz4) {
@@ -112,7 +112,7 @@ impl<W: Write> Writer<W> {
         let len: usize = chunks.iter().map(|c| CHUNK_HEADER + c.packed.as_ref().len()).sum();
         let mut section = vec![id::CHUNKS];
         section.extend(((CHUNKS_HEADER + len) as u64).to_le_bytes());
-        section.extend(memory.to_le_bytes());
+        section.extend(memory.as_u32().to_le_bytes());
         self.hasher.update(&section);
         let mut headers = Vec::with_capacity(chunks.len());
         for chunk in chunks {
@@ -133,7 +133,11 @@ impl<W: Write> Writer<W> {
     }
 
     /// As [`Writer::chunks`], of chunks as they are.
-    fn mappable_chunks<B: AsRef<[u8]>>(&mut self, memory: u32, chunks: &[Chunk<B>]) -> Result<()> {
+    fn mappable_chunks<B: AsRef<[u8]>>(
+        &mut self,
+        memory: MemoryNumber,
+        chunks: &[Chunk<B>],
+    ) -> Result<()> {
         let headers: Vec<u8> = chunks.iter().flat_map(header).collect();
         let contents: usize = chunks.iter().map(|chunk| chunk.packed.as_ref().len()).sum();
         let before = self.at + (1 + 8 + MAPPABLE_HEADER + headers.len()) as u64;
@@ -141,7 +145,7 @@ impl<W: Write> Writer<W> {
         let len = MAPPABLE_HEADER + headers.len() + padding + contents;
         let mut section = vec![id::MAPPABLE];
         section.extend((len as u64).to_le_bytes());
-        section.extend(memory.to_le_bytes());
+        section.extend(memory.as_u32().to_le_bytes());
         section.extend((chunks.len() as u32).to_le_bytes());
         section.extend(headers);
         section.extend((padding as u32).to_le_bytes());
@@ -220,7 +224,7 @@ pub(super) struct Source<R> {
 
 /// A chunk whose contents are to be read.
 pub(super) struct Stored {
-    pub(super) memory: usize,
+    pub(super) memory: MemoryNumber,
     pub(super) index: u64,
     pub(super) packing: Packing,
     pub(super) hash: Hash,
@@ -305,8 +309,8 @@ impl<R: Read> Reader<R> {
                 _ => return Err(Error::damaged(format!("section {id} is where chunks should be"))),
             }
             len = len.checked_sub(CHUNKS_HEADER as u64).ok_or_else(too_large)?;
-            let memory = u32::from_le_bytes(self.source.array()?) as usize;
-            if memory >= self.state.memories.len() {
+            let memory = MemoryNumber::from_u32(u32::from_le_bytes(self.source.array()?));
+            if memory.index() >= self.state.memories.len() {
                 return Err(Error::damaged("it has parts of a memory that is not there"));
             }
             if id == id::MAPPABLE {
@@ -373,7 +377,7 @@ impl<R: Read> Source<R> {
     }
 
     /// Reads up to the contents of chunks that can be mapped; `len` bytes of the section are left.
-    fn mappable(&mut self, memory: usize, len: u64) -> Result<Vec<Stored>> {
+    fn mappable(&mut self, memory: MemoryNumber, len: u64) -> Result<Vec<Stored>> {
         let count = u32::from_le_bytes(self.array()?);
         let mut all = Vec::new();
         let mut wanted = (MAPPABLE_HEADER - CHUNKS_HEADER) as u64;
@@ -398,7 +402,7 @@ impl<R: Read> Source<R> {
     }
 
     /// The header of a chunk.
-    fn chunk(&mut self, memory: usize) -> Result<Stored> {
+    fn chunk(&mut self, memory: MemoryNumber) -> Result<Stored> {
         let index = u64::from_le_bytes(self.array()?);
         let [packing] = self.array()?;
         let len = u32::from_le_bytes(self.array()?) as usize;

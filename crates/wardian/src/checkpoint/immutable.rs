@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use wardian_runtime::checkpoint::Target;
 use wardian_runtime::checkpoint::pages::{CHUNK, Packing};
+use wardian_runtime::checkpoint::state::MemoryNumber;
 
 /// What a checkpoint is read from.
 pub(super) enum Input<'r> {
@@ -77,8 +78,8 @@ pub(super) struct Shown {
 }
 
 struct Part {
-    /// The position of the memory among those of the store.
-    target: usize,
+    /// The memory of the checkpoint that is resumed.
+    target: MemoryNumber,
     range: Range<usize>,
     file: ImmutableFile,
     offset: u64,
@@ -93,7 +94,7 @@ impl Shown {
     pub(super) fn add(
         &mut self,
         stored: &Stored,
-        target: (usize, usize),
+        target: (MemoryNumber, usize),
         source: &mut Source<Input<'_>>,
     ) -> bool {
         let Input::File(cursor) = &mut source.from else { return false };
@@ -130,7 +131,7 @@ impl Shown {
     /// Shows the parts, or reads those that cannot be shown.
     pub(super) fn show(self, targets: &mut [Target<'_>]) -> Result<()> {
         for Part { target, range, file, offset } in self.parts {
-            let target = &mut targets[target];
+            let target = &mut targets[target.index()];
             if target.show_file(range.clone(), (&file, offset)) {
                 continue;
             }

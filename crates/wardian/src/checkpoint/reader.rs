@@ -12,6 +12,8 @@ use std::fmt;
 use std::io::Read;
 use wardian_runtime::checkpoint::Target;
 use wardian_runtime::checkpoint::pages::Hash;
+use wardian_runtime::checkpoint::state::MemoryNumber;
+use wardian_types::IndexVec;
 
 /// A checkpoint that is being read, with its parents if it has any: its memories are read straight into those of the
 /// store in which it is resumed, a chunk at a time. [`super::Checkpoint`] has them in memory instead.
@@ -211,7 +213,8 @@ impl<'r> CheckpointReader<'r> {
     fn read_memories(&mut self, mut targets: Vec<Target<'_>>) -> Result<()> {
         targets.iter_mut().try_for_each(Target::restore_base)?;
         // Where the memories of each reader go.
-        let mut all: Vec<Vec<Option<usize>>> = vec![(0..targets.len()).map(Some).collect()];
+        let own = (0..targets.len()).map(|at| Some(MemoryNumber::from_usize(at)));
+        let mut all: Vec<IndexVec<MemoryNumber, Option<MemoryNumber>>> = vec![own.collect()];
         for pair in self.chain.windows(2) {
             let next = places(&pair[0].state, &pair[1].state)?;
             let last = &all[all.len() - 1];
@@ -225,12 +228,12 @@ impl<'r> CheckpointReader<'r> {
                 let Some(target) = places[stored.memory] else {
                     return source.packed(stored).map(drop);
                 };
-                let len = usize::try_from(lens[stored.memory]).unwrap_or(usize::MAX);
-                let known = targets[target].len().min(len);
+                let len = usize::try_from(lens[stored.memory.index()]).unwrap_or(usize::MAX);
+                let known = targets[target.index()].len().min(len);
                 if shown.add(stored, (target, known), source) {
                     return Ok(());
                 }
-                let target = &mut targets[target];
+                let target = &mut targets[target.index()];
                 Ok(target.write(stored.index, known, |bytes| Ok(source.unpack(stored, bytes)?))?)
             })?;
             shown.show(&mut targets)?;

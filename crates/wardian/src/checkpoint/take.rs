@@ -13,7 +13,7 @@ use wardian_runtime::checkpoint::packing::{Batch, pack};
 use wardian_runtime::checkpoint::pages::{
     Base, Bytes, CHUNK, Chunk, ChunkHashes, Contents, Unchanged,
 };
-use wardian_runtime::checkpoint::state::ModuleState;
+use wardian_runtime::checkpoint::state::{MemoryNumber, ModuleState};
 use wardian_runtime::checkpoint::{Captured, Purpose, Standing};
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::inner::StoreInner;
@@ -91,7 +91,7 @@ pub(super) fn take_checkpoint<T: 'static>(
     let count = plan.captured.state.memories.len();
     let mut memories = Vec::with_capacity(count);
     let mut hashes = Vec::with_capacity(memories.capacity());
-    for number in 0..count {
+    for number in MemoryNumber::range(MemoryNumber::FIRST..MemoryNumber::from_usize(count)) {
         let mut chunks = Vec::new();
         let mut known = ChunkHashes::new();
         pack_memory(&store.inner, &plan, number, |batch| {
@@ -134,24 +134,25 @@ pub(super) fn write_checkpoint<T: 'static>(
     let (key, mappable) = (plan.options.key.as_ref(), options.mappable);
     let mut writer = Writer::begin(to, key, state, &plan.modules, mappable)?;
     let mut hashes = Vec::with_capacity(state.memories.len());
-    for number in 0..state.memories.len() {
+    let count = MemoryNumber::from_usize(state.memories.len());
+    for number in MemoryNumber::range(MemoryNumber::FIRST..count) {
         let mut known = ChunkHashes::new();
         let mut part = Batch::new();
         pack_memory(&store.inner, &plan, number, |batch| {
             known.extend(batch.iter().map(|chunk| (chunk.index, chunk.hash)));
             if !mappable {
-                return Ok(writer.chunks(number as u32, &batch)?);
+                return Ok(writer.chunks(number, &batch)?);
             }
             // Nothing of them is a copy.
             let place = |part: &Batch<'_>| part.first().map(|c| c.index / together(mappable));
             if !part.is_empty() && place(&part) != place(&batch) {
-                writer.chunks(number as u32, &std::mem::take(&mut part))?;
+                writer.chunks(number, &std::mem::take(&mut part))?;
             }
             part.extend(batch);
             Ok(())
         })?;
         if !part.is_empty() {
-            writer.chunks(number as u32, &part)?;
+            writer.chunks(number, &part)?;
         }
         hashes.push(Stored { chunks: known, mark: plan.mark(number) });
     }
@@ -229,8 +230,8 @@ struct Plan<'o> {
 
 impl Plan<'_> {
     /// The mark of the memory at a position in the state; none of a shared one.
-    fn mark(&self, number: usize) -> Option<Mark> {
-        self.marks.get(number).copied().flatten()
+    fn mark(&self, number: MemoryNumber) -> Option<Mark> {
+        self.marks.get(number.index()).copied().flatten()
     }
 
     fn parent(&self) -> Option<&Index> {
@@ -239,12 +240,16 @@ impl Plan<'_> {
 }
 
 /// The bytes of the memory at a position in the state: the shared ones come last.
-fn contents_of<'a>(store: &'a StoreInner, captured: &'a Captured, number: usize) -> Bytes<'a> {
-    match captured.memories.get(number) {
+fn contents_of<'a>(
+    store: &'a StoreInner,
+    captured: &'a Captured,
+    number: MemoryNumber,
+) -> Bytes<'a> {
+    match captured.memories.get(number.index()) {
         Some(own) => Bytes::Own(store.memory(*own).bytes()),
         None => {
-            let shared = &captured.shared_memories[number - captured.memories.len()];
-            Bytes::Shared(shared, captured.state.memories[number].len as usize)
+            let shared = &captured.shared_memories[number.index() - captured.memories.len()];
+            Bytes::Shared(shared, captured.state.memories[number.index()].len as usize)
         }
     }
 }
@@ -253,16 +258,16 @@ fn contents_of<'a>(store: &'a StoreInner, captured: &'a Captured, number: usize)
 fn pack_memory<'a>(
     store: &'a StoreInner,
     plan: &'a Plan<'_>,
-    number: usize,
+    number: MemoryNumber,
     take: impl FnMut(Batch<'a>) -> wardian_runtime::Result<()>,
 ) -> Result<()> {
-    let memory = &plan.captured.state.memories[number];
+    let memory = &plan.captured.state.memories[number.index()];
     let parent = plan.parent().filter(|_| memory.on_parent);
     let module = plan.captured.state.module_of(memory.item);
     let parent = parent.and_then(|p| p.memory(memory.item, memory.len, &module));
     // Without a mark of this moment nothing is known of what was written last.
     let marked = parent.filter(|_| plan.mark(number).is_some());
-    let own = plan.captured.memories.get(number).map(|own| store.memory(*own));
+    let own = plan.captured.memories.get(number.index()).map(|own| store.memory(*own));
     let contents = Contents {
         bytes: contents_of(store, &plan.captured, number),
         base: Base::of(&store.instance(memory.item.instance()).module().decoded, memory.item),

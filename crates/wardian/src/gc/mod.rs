@@ -87,7 +87,7 @@ impl AnyRef {
 
     /// The integer, if it is one.
     pub fn as_i31(&self) -> Option<I31> {
-        self.0.root.word().filter(|word| word & 1 == 1).map(|word| I31(word >> 1))
+        self.0.root.word()?.integer().map(I31)
     }
 
     /// The value, if it can be compared.
@@ -172,7 +172,7 @@ impl AnyRef {
     /// Whether both are the same integer, or refer to the same object.
     pub fn ref_eq(a: &AnyRef, b: &AnyRef) -> bool {
         let (word, other) = (a.0.root.word(), b.0.root.word());
-        let is_integer = word.is_some_and(|word| word & 1 == 1);
+        let is_integer = word.is_some_and(|word| word.is_integer());
         word.is_some() && word == other && (is_integer || a.0.store == b.0.store)
     }
 }

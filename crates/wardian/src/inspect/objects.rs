@@ -127,7 +127,7 @@ impl<'a> ObjectView<'a> {
 
     /// Where it is in the heap of its store. Objects do not move, so no two that are alive have the same.
     pub fn address(&self) -> u32 {
-        self.store.reference_of(&self.object.0).unwrap_or_default()
+        self.store.reference_of(&self.object.0).unwrap_or_default().as_u32()
     }
 
     /// The name that the module has for its type.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_runtime::stack::backtrace::Frame as RawFrame;
 use wardian_types::{
-    CodeOffset, CoreFeatures, ExternType, FieldIndex, FuncIndex, FuncType, HeapType,
+    CodeOffset, CoreFeatures, ExternType, FieldIndex, FuncIndex, FuncType, GuestAddr, HeapType,
 };
 
 impl Module {
@@ -87,7 +87,7 @@ impl Module {
     /// Source lines of an offset in the code section, the innermost inlined function first. None if debug
     /// information is missing or [too complex](DebugInfo::TooComplex).
     pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
-        self.0.decoded.source_locations(code_offset)
+        self.0.decoded.source_locations(CodeOffset::from_u32(code_offset))
     }
 
     /// Where a function begins in its source. None unless the module has tables of that, as those of Go have:
@@ -122,7 +122,8 @@ impl Module {
     /// Between which addresses the functions of a program of Go are, as Go counts them; none if the module has no tables of
     /// Go's runtime.
     pub fn go_addresses(&self) -> Option<Range<u32>> {
-        self.0.decoded.go_addresses()
+        let found = self.0.decoded.go_addresses()?;
+        Some(found.start.as_u32()..found.end.as_u32())
     }
 
     /// Calls of a goroutine outside of those that a backtrace has: Go leaves and enters its calls again as it switches
@@ -139,14 +140,10 @@ impl Module {
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> (usize, Vec<Frame>) {
         let frames: Vec<_> = frames.iter().copied().map(FuncIndex::from_u32).collect();
-        let (inner, calls) = self.0.decoded.go_callers(&frames, sp, word);
+        let sp = GuestAddr::from_u64(sp.into());
+        let word = |at: GuestAddr| word(u32::try_from(at.as_u64()).ok()?);
+        let (inner, calls) = self.0.decoded.go_callers(&frames, sp, &word);
         let frame = |func, offset| Frame::of(RawFrame::new(self.0.clone(), func, offset));
-        (
-            inner,
-            calls
-                .into_iter()
-                .map(|call| frame(call.func, call.offset.map(CodeOffset::from_u32)))
-                .collect(),
-        )
+        (inner, calls.into_iter().map(|call| frame(call.func, call.offset)).collect())
     }
 }

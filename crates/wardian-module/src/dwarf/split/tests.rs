@@ -45,7 +45,8 @@ fn inlined(sections: &Sections) -> Vec<String> {
             let file = place.file.rsplit('/').next().unwrap();
             format!("{function} {file}:{}", place.line.unwrap_or(0))
         };
-        let places: Vec<String> = dwarf.locate(offset).iter().map(place).collect();
+        let places: Vec<String> =
+            dwarf.locate(wardian_types::CodeOffset::from_u32(offset)).iter().map(place).collect();
         let text = places.join(" < ");
         if !places.is_empty() && !found.contains(&text) {
             found.push(text);

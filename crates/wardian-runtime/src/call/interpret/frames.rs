@@ -144,7 +144,7 @@ impl Run {
     /// The store. Not a reference: what is called from here makes its own.
     pub(super) unsafe fn inner(self) -> *mut StoreInner {
         // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
-        unsafe { (*self.ctx).owner as *mut StoreInner }
+        unsafe { (*self.ctx).owner.as_ptr::<StoreInner>() }
     }
 }
 

@@ -47,9 +47,9 @@ where
     // SAFETY: compiled code passes the record of a function made by `HostDef::asynchronous_values` with these very types,
     // and slots enough for its parameters and results. The closure lives as long as its store.
     unsafe {
-        let owner = (*(*host).store).owner as *mut StoreData<T>;
+        let owner = (*(*host).store).owner.as_ptr::<StoreData<T>>();
         let started = catch_unwind(AssertUnwindSafe(|| {
-            let own = &*((*host).data as *const Values<F>);
+            let own = &*((*host).data.as_ptr::<Values<F>>());
             let entry = activation::serial((*host).store);
             let caller = caller::<T>(host, slots).in_entry(entry);
             let given = std::slice::from_raw_parts(slots, own.ty.param_slots());

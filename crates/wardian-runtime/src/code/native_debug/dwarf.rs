@@ -157,7 +157,7 @@ fn add_frame(table: &mut FrameTable, common: CieId, function: &Function) {
     }
     entry.add_instruction(sets, CfaRegister(frame_pointer));
     for (register, below) in function.saved.places() {
-        let register = Register(CALLEE_SAVED[register].into());
+        let register = Register(CALLEE_SAVED[register.index()].into());
         entry.add_instruction(sets, Offset(register, -16 - below as i32));
     }
     for gone in &function.returns {
@@ -165,7 +165,7 @@ fn add_frame(table: &mut FrameTable, common: CieId, function: &Function) {
         entry.add_instruction(gone.start.as_u32(), Cfa(stack_pointer, at_entry));
         entry.add_instruction(gone.start.as_u32(), CallFrameInstruction::SameValue(frame_pointer));
         for (register, _) in function.saved.places() {
-            let register = Register(CALLEE_SAVED[register].into());
+            let register = Register(CALLEE_SAVED[register.index()].into());
             entry.add_instruction(gone.start.as_u32(), CallFrameInstruction::SameValue(register));
         }
         entry.add_instruction(gone.end.as_u32(), RestoreState);

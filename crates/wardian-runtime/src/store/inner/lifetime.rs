@@ -18,6 +18,7 @@ use crate::store::taken::Taken;
 use crate::store::waiting::Waits;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use wardian_vm::addr::OwnerPtr;
 use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::layout::StoreCtx;
 
@@ -96,8 +97,8 @@ impl<T: Embedder> StoreData<T> {
 /// # Safety
 ///
 /// `owner` is the address of a `StoreData<T>` whose limiter and data nobody else uses now.
-unsafe fn limiter<T: Embedder>(owner: usize) -> Option<NonNull<dyn Limiter>> {
-    let store = owner as *mut StoreData<T>;
+unsafe fn limiter<T: Embedder>(owner: OwnerPtr) -> Option<NonNull<dyn Limiter>> {
+    let store = owner.as_ptr::<StoreData<T>>();
     // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
     unsafe { (*store).data.limiter().map(NonNull::from) }
 }
@@ -105,8 +106,8 @@ unsafe fn limiter<T: Embedder>(owner: usize) -> Option<NonNull<dyn Limiter>> {
 /// # Safety
 ///
 /// As for [`limiter`].
-unsafe fn refuel<T: Embedder>(owner: usize) -> Option<u64> {
-    let store = owner as *mut StoreData<T>;
+unsafe fn refuel<T: Embedder>(owner: OwnerPtr) -> Option<u64> {
+    let store = owner.as_ptr::<StoreData<T>>();
     // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
     unsafe { (*store).data.refuel() }
 }
@@ -133,7 +134,7 @@ impl Drop for StoreInner {
             discard(panic);
         }
         self.externrefs.clear();
-        drop_contained(self.gc.observer.take());
+        drop_contained(self.gc.set_observer(None));
         self.pending.discard_error();
         self.suspension.clear();
         let engine = self.engine().clone();

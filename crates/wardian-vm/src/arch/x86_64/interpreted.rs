@@ -10,7 +10,8 @@
 use super::{builtin_stub_naked, cfi, exit};
 use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::arch::status;
-use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
+use crate::entries::EntryIndex;
+use crate::layout::{Builtin, HostFunc, InterpretedFunc, InterpretedIndex, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 use wardian_types::ValType;
@@ -278,20 +279,21 @@ pub(crate) const ENTRIES: u32 = GROUP * 255;
 const GROUP: u32 = 15;
 
 /// Where one of the entries begins.
-pub(crate) fn entry_offset(index: u32) -> usize {
+pub(crate) fn entry_offset(index: EntryIndex) -> usize {
+    let index = index.as_u32();
     ((index / GROUP * (GROUP + 1) + index % GROUP) * 8) as usize
 }
 
 /// Code by which compiled code calls interpreted functions of any instance: for every second position from
 /// the first one, sets the position and jumps to the common part.
 #[inline(never)]
-pub(crate) fn interpreted_entries(first: u32, in_memory: bool) -> Vec<u8> {
-    let end = entry_offset(ENTRIES);
+pub(crate) fn interpreted_entries(first: InterpretedIndex, in_memory: bool) -> Vec<u8> {
+    let end = entry_offset(EntryIndex::from_u32(ENTRIES));
     let mut code = Vec::with_capacity(end + 8);
     for i in 0..ENTRIES {
         // mov eax, position; jmp to the end of the group; int3
         code.push(0xb8);
-        code.extend_from_slice(&(first + 2 * i).to_le_bytes());
+        code.extend_from_slice(&(first.as_u32() + 2 * i).to_le_bytes());
         let distance = (GROUP - i % GROUP) * 8 - 7;
         code.extend_from_slice(&[0xeb, distance as u8, 0xcc]);
         if i % GROUP == GROUP - 1 {

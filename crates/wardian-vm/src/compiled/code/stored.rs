@@ -59,6 +59,9 @@ impl CompiledCode {
         put(&mut out, self.scopes.as_flattened());
         put(&mut out, &self.handlers);
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
+        for slot in self.maps.slots() {
+            out.extend_from_slice(&slot.as_u32().to_le_bytes());
+        }
         put(&mut out, &self.frames.ends);
         put(&mut out, &self.frames.words);
         put(&mut out, &self.inlined_ends);

@@ -2,6 +2,7 @@
 //! and a handle by which others can signal it.
 
 use super::signals;
+use crate::addr::{StackAddr, ThreadPtr};
 use crate::torture::{self, Point};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use std::cell::Cell;
@@ -18,10 +19,10 @@ const GUARD: usize = 64 << 10;
 const HOST_RESERVE: usize = 128 << 10;
 
 thread_local! {
-    /// Address of this thread's [`ThreadHandle`]; zero before the first entry.
-    static HANDLE: Cell<usize> = const { Cell::new(0) };
+    /// Address of this thread's [`ThreadHandle`]; null before the first entry.
+    static HANDLE: Cell<ThreadPtr> = const { Cell::new(ThreadPtr::NULL) };
     /// Stack addresses below this are too close to the end.
-    static LIMIT: Cell<usize> = const { Cell::new(0) };
+    static LIMIT: Cell<StackAddr> = const { Cell::new(StackAddr::NULL) };
     /// Dropped at the thread's end, when std has switched its signal stack off.
     static ENDING: Ending = const { Ending };
 }
@@ -55,10 +56,10 @@ impl ThreadHandle {
     ///
     /// # Safety
     ///
-    /// `address` is zero or was read from [`crate::layout::StoreCtx::thread`].
-    pub(crate) unsafe fn from_address(address: usize) -> Option<&'static ThreadHandle> {
+    /// `address` is null or was read from [`crate::layout::StoreCtx::thread`].
+    pub(crate) unsafe fn from_address(address: ThreadPtr) -> Option<&'static ThreadHandle> {
         // SAFETY: such addresses come from `current`, and handles live for ever.
-        unsafe { (address as *const ThreadHandle).as_ref() }
+        unsafe { address.as_ptr::<ThreadHandle>().as_ref() }
     }
 }
 
@@ -73,12 +74,12 @@ pub(crate) enum Unready {
 
 /// This thread's handle, prepared on first use.
 #[inline]
-pub(crate) fn current() -> Result<usize, Unready> {
-    if HANDLE.get() == 0 && !prepare() {
+pub(crate) fn current() -> Result<ThreadPtr, Unready> {
+    if HANDLE.get().is_null() && !prepare() {
         return Err(Unready::NoSignalStack);
     }
     let marker = 0u8;
-    let here = ptr::from_ref(&marker) as usize;
+    let here = StackAddr::of(&raw const marker);
     if here >= LIMIT.get() { Ok(HANDLE.get()) } else { Err(Unready::StackExhausted) }
 }
 
@@ -99,7 +100,7 @@ fn prepare() -> bool {
         }
         // Signals may come only now: the signal stack that std made is too small for two at once.
         (*owned).handle.set(Some(libc::pthread_self()));
-        HANDLE.set(ptr::from_ref((*owned).handle) as usize);
+        HANDLE.set(ThreadPtr::of((*owned).handle));
     }
     // Fails if it has been dropped already, and need not be then.
     let _ = ENDING.try_with(|_| ());
@@ -153,10 +154,10 @@ fn unblock_signals() {
 }
 
 /// Lowest address of an entry's frame.
-fn stack_limit() -> usize {
-    let Some((low, size)) = crate::system::thread_stack() else { return 0 };
+fn stack_limit() -> StackAddr {
+    let Some((low, size)) = crate::system::thread_stack() else { return StackAddr::NULL };
     // On small stacks the reserve is a quarter, so that guests can run there at all.
-    low + HOST_RESERVE.min(size / 4)
+    low.above(HOST_RESERVE.min(size / 4))
 }
 
 /// What a thread owns. It lies under a key of the thread library rather than in a thread-local variable,
@@ -172,7 +173,7 @@ unsafe extern "C" fn release(owned: *mut libc::c_void) {
     // SAFETY: `adopt` stored it, and the thread library gives it once.
     let owned = unsafe { Box::from_raw(owned.cast::<Owned>()) };
     owned.handle.set(None);
-    HANDLE.set(0);
+    HANDLE.set(ThreadPtr::NULL);
     FREE.lock().unwrap_or_else(|e| e.into_inner()).push(owned.handle);
 }
 
@@ -181,7 +182,7 @@ struct Ending;
 impl Drop for Ending {
     fn drop(&mut self) {
         // Who runs a guest after this prepares the thread again.
-        HANDLE.set(0);
+        HANDLE.set(ThreadPtr::NULL);
     }
 }
 

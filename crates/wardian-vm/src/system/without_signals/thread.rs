@@ -1,5 +1,6 @@
 //! What each thread that runs guests needs: the bounds of its own stack, and a handle that says that it runs one.
 
+use crate::addr::{StackAddr, ThreadPtr};
 use crate::system::stack_bounds;
 use std::cell::Cell;
 
@@ -8,8 +9,8 @@ use std::cell::Cell;
 const HOST_RESERVE: usize = 128 << 10;
 
 thread_local! {
-    /// Stack addresses below this are too close to the end; zero before the first entry.
-    static LIMIT: Cell<usize> = const { Cell::new(0) };
+    /// Stack addresses below this are too close to the end; null before the first entry.
+    static LIMIT: Cell<StackAddr> = const { Cell::new(StackAddr::NULL) };
 }
 
 /// A thread that runs guests. All are the same, since none is signalled.
@@ -29,9 +30,9 @@ impl ThreadHandle {
     ///
     /// # Safety
     ///
-    /// `address` is zero or was read from [`crate::layout::StoreCtx::thread`].
-    pub(crate) unsafe fn from_address(address: usize) -> Option<&'static ThreadHandle> {
-        (address != 0).then_some(&ANY)
+    /// `address` is null or was read from [`crate::layout::StoreCtx::thread`].
+    pub(crate) unsafe fn from_address(address: ThreadPtr) -> Option<&'static ThreadHandle> {
+        (!address.is_null()).then_some(&ANY)
     }
 }
 
@@ -47,21 +48,21 @@ pub(crate) enum Unready {
 
 /// This thread's handle.
 #[inline]
-pub(crate) fn current() -> Result<usize, Unready> {
-    if LIMIT.get() == 0 {
+pub(crate) fn current() -> Result<ThreadPtr, Unready> {
+    if LIMIT.get().is_null() {
         LIMIT.set(stack_limit());
     }
     let marker = 0u8;
-    let here = std::ptr::from_ref(&marker) as usize;
+    let here = StackAddr::of(&raw const marker);
     if here < LIMIT.get() {
         return Err(Unready::StackExhausted);
     }
-    Ok(std::ptr::from_ref(&ANY) as usize)
+    Ok(ThreadPtr::of(&ANY))
 }
 
 /// Lowest address of an entry's frame.
-fn stack_limit() -> usize {
+fn stack_limit() -> StackAddr {
     let bounds = stack_bounds();
     // On small stacks the reserve is a quarter, so that guests can run there at all.
-    bounds.start + HOST_RESERVE.min(bounds.len() / 4)
+    bounds.start.above(HOST_RESERVE.min(bounds.end.bytes_from(bounds.start) / 4))
 }
