@@ -13,6 +13,7 @@ mod memories;
 pub mod outcome;
 #[cfg(feature = "peers")]
 mod peers;
+mod profiles;
 mod sections;
 pub mod seeds;
 mod wasi;
@@ -71,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "hooks", run: hooks::run, seeds: seeds::few, longest: 1 << 10 },
     Target { name: "cache", run: cache::run, seeds: seeds::few, longest: 256 },
     Target { name: "checkpoints", run: checkpoints::run, seeds: seeds::few, longest: 64 },
+    Target { name: "profiles", run: profiles::run, seeds: seeds::few, longest: 64 },
     Target { name: "memories", run: memories::run, seeds: seeds::few, longest: 1 << 10 },
 ];
 

@@ -18,6 +18,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a listener that comes meanwhile hears of inlined calls", |engine| listeners(engine, &module)),
     ("inlined functions are called where they call others", |engine| calls(engine, &module)),
     ("a table that changes is called as it is", |engine| tables(engine, &module)),
+    ("a reference that changes is called as it is", |engine| references(engine, &module)),
     ("fuel is burnt for inlined functions", fuel),
     ("a checkpoint is taken where all calls are inlined", checkpoints),
 ];
@@ -25,7 +26,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
 /// Makes a module from text.
 pub(crate) type Make<'a> = &'a dyn Fn(&Engine, &str) -> Module;
 
-/// Three ways to call `$leaf`, which traps where its parameter says so.
+/// Four ways to call `$leaf`, which traps where its parameter says so.
 const TRAPS: &str = r#"(module (memory 1) (table funcref (elem $leaf $other)) (type $t (func (param i32) (result i32)))
   (func $leaf (type $t) (local i32)
     (if (i32.eq (local.get 0) (i32.const -1)) (then unreachable))
@@ -35,13 +36,15 @@ const TRAPS: &str = r#"(module (memory 1) (table funcref (elem $leaf $other)) (t
   (func $direct (export "direct") (type $t) (i32.add (call $leaf (local.get 0)) (i32.const 1)))
   (func $indirect (export "indirect") (type $t)
     (i32.add (call_indirect (type $t) (local.get 0) (i32.const 0)) (i32.const 1)))
+  (func $reference (export "reference") (type $t)
+    (i32.add (call_ref $t (local.get 0) (ref.func $leaf)) (i32.const 1)))
   (func $either (export "either") (type $t) (i32.add (i32.const 1)
     (call_indirect (type $t) (local.get 0)
       (i32.and (local.get 0) (i32.gt_s (local.get 0) (i32.const 0)))))))"#;
 
 pub(crate) fn traps(engine: &Engine, make: Make<'_>) {
     let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
-    for name in ["direct", "indirect", "either"] {
+    for name in ["direct", "indirect", "reference", "either"] {
         let expected = ends(&interpreted, make, name);
         assert_eq!(expected.len(), 3);
         for (end, trap) in expected.iter().zip(["unreachable", "divi", "out of bounds"]) {
@@ -66,7 +69,7 @@ fn ends(engine: &Engine, make: Make<'_>, name: &str) -> Vec<String> {
     [-1, -2, 1 << 20].map(end).to_vec()
 }
 
-/// Calls `$leaf` in three ways, one of which calls `$other` by turns, then has the listener attached or detached, and
+/// Calls `$leaf` in four ways, one of which calls `$other` by turns, then has the listener attached or detached, and
 /// calls them again in the same frame.
 pub(crate) fn listeners(engine: &Engine, make: Make<'_>) {
     let log = Log::default();
@@ -87,7 +90,7 @@ pub(crate) fn listeners(engine: &Engine, make: Make<'_>) {
       (func $other (global.set $n (i32.add (global.get $n) (i32.const 10))))
       (func (export "go") (param $toggles i32) (local $i i32)
         (loop $again
-          (call $leaf) (call_indirect (type $t) (i32.const 0))
+          (call $leaf) (call_indirect (type $t) (i32.const 0)) (call_ref $t (ref.func $leaf))
           (call_indirect (type $t) (i32.and (local.get $i) (i32.const 1)))
           (if (local.get $toggles) (then (call $toggle)))
           (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))))"#;
@@ -104,11 +107,12 @@ pub(crate) fn listeners(engine: &Engine, make: Make<'_>) {
         // Attached after the first and the third time, detached after the second and the fourth.
         let (leaf, other) =
             (["before leaf []", "after leaf []"], ["before other []", "after other []"]);
-        let heard_once = [leaf, leaf, other, ["before toggle []", "after toggle []"]].concat();
+        let heard_once =
+            [leaf, leaf, leaf, other, ["before toggle []", "after toggle []"]].concat();
         assert_eq!(heard, [heard_once.clone(), heard_once].concat());
     }
     let n = i.get_export(&mut store, "n").unwrap().into_global().unwrap();
-    assert_eq!(n.get(&mut store).i32(), Some((2 * 4 + 2 + 2 * 10) * 11));
+    assert_eq!(n.get(&mut store).i32(), Some((3 * 4 + 2 + 2 * 10) * 11));
 }
 
 /// Functions that call the host, or throw, where their parameter is large, and have not changed anything by then. `$fails`
@@ -137,6 +141,8 @@ const CALLS: &str = r#"(module (import "h" "slow" (func $slow (param i32) (resul
   (func (export "direct") (type $t) (i32.xor (call $checked (local.get 0)) (call $fails (local.get 0))))
   (func (export "indirect") (type $t) (i32.xor
     (call_indirect (type $t) (local.get 0) (i32.const 0)) (call_indirect (type $t) (local.get 0) (i32.const 1))))
+  (func (export "reference") (type $t) (i32.xor
+    (call_ref $t (local.get 0) (ref.func $checked)) (call_ref $t (local.get 0) (ref.func $fails))))
   (func (export "either") (type $t)
     (call_indirect (type $t) (local.get 0) (i32.and (local.get 0) (i32.const 1)))))"#;
 
@@ -145,7 +151,7 @@ type Seen = (Result<i32, String>, Option<i32>, Vec<String>);
 
 pub(crate) fn calls(engine: &Engine, make: Make<'_>) {
     let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
-    for name in ["direct", "indirect", "either"] {
+    for name in ["direct", "indirect", "reference", "either"] {
         let expected = called(&interpreted, make, name);
         let slow = expected.iter().find(|(.., stacks)| !stacks.is_empty()).expect("it was called");
         assert!(slow.2[0].contains("checked") && slow.2[0].contains(name), "{slow:?}");
@@ -206,6 +212,41 @@ pub(crate) fn tables(engine: &Engine, make: Make<'_>) {
     null.call(&mut store, ()).unwrap();
     let error = call.call(&mut store, ()).unwrap_err();
     assert_eq!(error.trap(), Some(TrapCode::IndirectCallToNull), "{error}");
+}
+
+pub(crate) fn references(engine: &Engine, make: Make<'_>) {
+    let text = r#"(module (type $t (func (result i32))) (elem declare func $one $two)
+      (global $r (export "r") (mut (ref null $t)) (ref.null $t))
+      (func $one (type $t) (i32.const 1))
+      (func $two (type $t) (i32.const 2))
+      (func (export "set") (param i32)
+        (if (local.get 0)
+          (then (global.set $r (ref.func $two))) (else (global.set $r (ref.func $one)))))
+      (func (export "null") (global.set $r (ref.null $t)))
+      (func (export "call") (result i32) (call_ref $t (global.get $r))))"#;
+    let mut store = Store::new(engine, ());
+    let linker = Linker::new(engine);
+    let [a, b] = [(); 2].map(|()| linker.instantiate(&mut store, &make(engine, text)).unwrap());
+    let call: TypedFunc<(), i32> = a.typed_func(&mut store, "call").unwrap();
+    let set: TypedFunc<i32, ()> = a.typed_func(&mut store, "set").unwrap();
+    for (to, times) in [(0, 40), (1, 5), (0, 5), (1, 40)] {
+        set.call(&mut store, to).unwrap();
+        for _ in 0..times {
+            assert_eq!(call.call(&mut store, ()).unwrap(), to + 1);
+        }
+    }
+    // The same function of another instance of the module is another function.
+    let set: TypedFunc<i32, ()> = b.typed_func(&mut store, "set").unwrap();
+    set.call(&mut store, 0).unwrap();
+    let [r, other] =
+        [&a, &b].map(|i| i.get_export(&mut store, "r").unwrap().into_global().unwrap());
+    let theirs = other.get(&store);
+    r.set(&mut store, theirs).unwrap();
+    assert_eq!(call.call(&mut store, ()).unwrap(), 1);
+    let null: TypedFunc<(), ()> = a.typed_func(&mut store, "null").unwrap();
+    null.call(&mut store, ()).unwrap();
+    let error = call.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.trap(), Some(TrapCode::NullFunctionReference), "{error}");
 }
 
 fn fuel(engine: &Engine) {

@@ -13,6 +13,7 @@ use wardian::{
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a profile says what was called", says),
+    ("a profile says what was called by reference", says_of_references),
     ("a profile has what was hot", hot),
     ("by a profile, a compiled engine inlines through tables", inlined),
     ("by a profile, what was hot is compiled before it is called", at_once),
@@ -31,6 +32,9 @@ pub(crate) const TABLE: &[Behaviour] = &[
     }),
     ("with a profile, a table that changes is called as it is", |engine| {
         trained(engine, inlining::tables);
+    }),
+    ("with a profile, a reference that changes is called as it is", |engine| {
+        trained(engine, inlining::references);
     }),
 ];
 
@@ -127,6 +131,31 @@ fn says(engine: &Engine) {
         assert!((least..=most).contains(&&exact), "{merged:?}");
     }
     assert_eq!(ModuleProfile::from_bytes(&p.to_bytes()).unwrap(), p);
+}
+
+fn says_of_references(engine: &Engine) {
+    if !HAS_JIT {
+        return;
+    }
+    let text = r#"(module (type $t (func (param i32) (result i32))) (elem declare func $one $two)
+      (func $one (type $t) (i32.const 1))
+      (func $two (type $t) (i32.const 2))
+      (func (export "run") (param $times i32) (param $which i32) (result i32)
+        (loop $again (result i32)
+          (call_ref $t (local.get 0)
+            (if (result (ref $t)) (local.get $which) (then (ref.func $two)) (else (ref.func $one))))
+          (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))))"#;
+    let module = module(&tiered(engine, u32::MAX), text);
+    assert_eq!(run(&module, &[(7, 0), (20, 1)]), [1, 2]);
+    let profile = module.profile();
+    let calls: Vec<_> = function(&profile, 2).calls().collect();
+    if engine.config().has_function_listeners() {
+        assert_eq!(calls.len(), 0);
+        return;
+    }
+    let [call] = &calls[..] else { panic!("{calls:?}") };
+    let targets: Vec<_> = call.targets().map(|t| (t.function, t.at_least, t.at_most)).collect();
+    assert_eq!((call.count(), targets), (27, vec![(1, 20, 20), (0, 7, 7)]));
 }
 
 fn hot(engine: &Engine) {

@@ -469,7 +469,7 @@ pub(crate) struct InspectArgs {
     /// Show what is in this file instead, that `wardian run --profile-generate` wrote for the module
     ///
     /// The functions that were hot, with how many calls of them and rounds of their loops were counted in the interpreter,
-    /// and what calls through tables called.
+    /// and what calls through tables and references called.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["graph", "sizes", "diff"])]
     pub(crate) profile_data: Option<PathBuf>,
 

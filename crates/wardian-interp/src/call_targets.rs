@@ -1,5 +1,5 @@
-//! What a call through a table calls: four words for each such call, which interpreted code changes at every call until it
-//! has seen enough.
+//! What a call through a table or a reference calls: four words for each such call, which interpreted code changes at every
+//! call until it has seen enough.
 //!
 //! ```text
 //!   63        48 47        32 31                       0
@@ -17,7 +17,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wardian_vm::addr::CtxOffset;
 
-/// What a call through a table called, as far as that was noted: see [`CallTargets::most`] for what it says.
+/// What a call through a table or a reference called, as far as that was noted: see [`CallTargets::most`] for what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallTargets<F> {
     /// Calls that were noted.

@@ -92,6 +92,7 @@ macro_rules! instructions {
         { index: Far, table: U32, ty: U32, end: Far, args: U32 } => call_indirect;
         { index: Far, table: U32, ty: U32, end: Far, args: U32, site: U32 } => call_indirect_noted;
         { func: Far, end: Far, args: U32 } => call_ref;
+        { func: Far, end: Far, args: U32, site: U32 } => call_ref_noted;
         { target: U32, defined: U32, own: U32, first: Far, args: U32 } => return_call;
         { import: U32, index: U32, own: U32, first: Far, args: U32 } => return_call_import;
         { index: Far, table: U32, ty: U32, own: U32, first: Far, args: U32 } => return_call_indirect;

@@ -109,9 +109,9 @@ pub struct Translation {
     function: Arc<Function>,
     /// Innermost first.
     handlers: Box<[HandlerEntry]>,
-    /// What calls through tables called, and the code offsets of these calls.
+    /// What calls through tables and references called, and the code offsets of these calls.
     targets: Arc<[AtomicU64]>,
-    table_calls: Box<[CodeOffset]>,
+    noted_calls: Box<[CodeOffset]>,
 }
 
 impl Translation {
@@ -123,17 +123,17 @@ impl Translation {
         code: &[u16],
         function: Function,
         handlers: &[HandlerEntry],
-        table_calls: &[CodeOffset],
+        noted_calls: &[CodeOffset],
     ) -> Translation {
         let mut code = code.to_vec();
         crate::execute::link(&mut code);
         let code: Arc<[u16]> = code.into();
-        let words = table_calls.len() * call_targets::WORDS;
+        let words = noted_calls.len() * call_targets::WORDS;
         let targets: Arc<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
         let (entry, noted) = (code.as_ptr(), targets.as_ptr());
         let function = Arc::new(Function { entry, targets: noted, ..function });
-        let (handlers, table_calls) = (handlers.into(), table_calls.into());
-        Translation { code, function, handlers, targets, table_calls }
+        let (handlers, noted_calls) = (handlers.into(), noted_calls.into());
+        Translation { code, function, handlers, targets, noted_calls }
     }
 
     /// The record by which it is called.
@@ -156,10 +156,10 @@ impl Translation {
         )
     }
 
-    /// What its calls through tables called so far: the code offsets of the calls, in order, and where the instance has the
-    /// entries of the functions. An entry may be of another instance, and then means nothing.
+    /// What its calls through tables and references called so far: the code offsets of the calls, in order, and where the
+    /// instance has the entries of the functions. An entry may be of another instance, and then means nothing.
     pub fn call_targets(&self) -> impl Iterator<Item = (CodeOffset, CallTargets<CtxOffset>)> {
-        let noted = self.table_calls.iter().zip(self.targets.chunks(call_targets::WORDS));
+        let noted = self.noted_calls.iter().zip(self.targets.chunks(call_targets::WORDS));
         noted.map(|(offset, words)| (*offset, call_targets::noted(words)))
     }
 

@@ -84,9 +84,10 @@ impl Compiler {
         CompiledCode::assemble(functions, self.text_alignment())
     }
 
-    /// Compiles one function, by its position among those that the module defines, to the bytes
-    /// that [`Compiler::compile_module`] gives it if the same is `expected` of its calls through tables: their code offsets,
-    /// in order, and the positions of the functions that they are expected to call, the most frequent of a call first.
+    /// Compiles one function, by its position among those that the module defines, to the bytes that
+    /// [`Compiler::compile_module`] gives it if the same is `expected` of its calls through tables and references: their code
+    /// offsets, in order, and the positions of the functions that they are expected to call, the most frequent of a call
+    /// first.
     pub fn compile_function(
         &self,
         info: &ModuleInfo,

@@ -13,7 +13,7 @@ fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> V
     code.inlined.iter().map(|body| body.defined.as_u32()).collect()
 }
 
-/// The function $f, the first of its module; which functions its first call through a table is expected to call.
+/// The function $f, the first of its module; which functions its first call through a table or a reference is expected to call.
 fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> CompiledFunction {
     let text = format!(
         "(module (memory 1) (table 4 funcref) (type $t (func (param i32) (result i32)))
@@ -25,7 +25,7 @@ fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> 
     let (info, bytes) = (module.info(), module.bytes());
     let call = info.bodies[DefinedFuncIndex::FIRST]
         .clone()
-        .find(|at| bytes[*at] == 0x11)
+        .find(|at| matches!(bytes[*at], 0x11 | 0x14))
         .unwrap_or(info.code_section);
     let offset = CodeOffset::from_u32((call - info.code_section) as u32);
     let expected: Vec<_> =
@@ -42,6 +42,13 @@ const CALLS: &str = "(if (local.get 0) (then (call $g))) (local.get 0)";
 const CALL: &str = "(call $leaf (local.get 0))";
 const INDIRECT: &str = "(call_indirect (type $t) (local.get 0) (local.get 0))";
 
+const BY_REFERENCE: &str = "(call_ref $t (local.get 0) (ref.func $leaf))";
+
+/// [`LEAF`], of the type that references are to.
+fn leaf_ref() -> String {
+    "(func $leaf (type $t) (i32.load (local.get 0))) (elem declare func $leaf)".into()
+}
+
 /// A name, settings, further functions, the body, what is expected of its call through a table, and what is inlined.
 type Case<'a> = (&'a str, Tunables, String, &'a str, &'a [u32], &'a [u32]);
 
@@ -55,6 +62,15 @@ fn small_functions_are_inlined() {
         ("a call", on.clone(), LEAF.into(), CALL, &[], &[1]),
         ("two", on.clone(), LEAF.into(), "(call $leaf (call $leaf (local.get 0)))", &[], &[1, 1]),
         ("through a table", on.clone(), LEAF.into(), INDIRECT, &[1], &[1]),
+        ("through a reference", on.clone(), leaf_ref(), BY_REFERENCE, &[1], &[1]),
+        (
+            "through a reference of which nothing is known",
+            on.clone(),
+            leaf_ref(),
+            BY_REFERENCE,
+            &[],
+            &[],
+        ),
         ("of which nothing is known", on.clone(), LEAF.into(), INDIRECT, &[], &[]),
         ("itself", on.clone(), LEAF.into(), INDIRECT, &[0], &[]),
         ("one of two", on.clone(), two("(i32.const 2)"), INDIRECT, &[2, 1], &[2, 1]),
@@ -158,7 +174,7 @@ fn a_module_is_compiled_by_what_is_expected_of_its_calls() {
     let (first, leaf, last) = (0, 2, 3);
     let call = |function: u32| {
         let body = info.bodies[DefinedFuncIndex::from_u32(function)].clone();
-        let at = body.clone().find(|at| bytes[*at] == 0x11).expect("it calls");
+        let at = body.clone().find(|at| matches!(bytes[*at], 0x11 | 0x14)).expect("it calls");
         CodeOffset::from_u32((at - info.code_section) as u32)
     };
     let leaf = DefinedFuncIndex::from_u32(leaf);

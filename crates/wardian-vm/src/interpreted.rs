@@ -186,7 +186,7 @@ pub struct Function {
     pub countdown: AtomicI32,
     /// Which function of the module it is.
     pub defined: DefinedFuncIndex,
-    /// For each of its calls through tables words that say what it called; null if nobody wants to know.
+    /// For each of its calls through tables and references words that say what it called; null if nobody wants to know.
     pub targets: *const AtomicU64,
 }
 

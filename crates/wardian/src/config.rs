@@ -192,9 +192,9 @@ impl Config {
         self
     }
 
-    /// Whether small functions are compiled into the functions that call them: by index, and, in a tiered engine, through
-    /// a table of which the interpreter has seen that the call mostly leads to one of few functions. Where such a function
-    /// would call others, it is called after all. On by default, and always off without [`Config::optimize`].
+    /// Whether small functions are compiled into the functions that call them: by index, and, in a tiered engine, through a
+    /// table or a reference of which the interpreter has seen that the call mostly leads to one of few functions. Where such a
+    /// function would call others, it is called after all. On by default, and always off without [`Config::optimize`].
     ///
     /// What a guest does is the same, and so is what can be seen of it: listeners hear of every call, also those that
     /// are attached meanwhile, and backtraces and samples have a frame for each function.

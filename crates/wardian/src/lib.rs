@@ -59,7 +59,7 @@
 //! | look into an instance, exported or not | [`inspect::InternalModule`] |
 //! | structs and arrays of guests | [`gc::StructRef`], [`gc::ArrayRef`], [`gc::AnyRef`] |
 //! | throw and catch exceptions of guests | [`Exception`], [`Tag`], [`Error::exception`] |
-//! | keep what is hot, and what is called through tables, for the compiler | [`profile::ModuleProfile`] |
+//! | keep what is hot, and what is called through tables and references, for the compiler | [`profile::ModuleProfile`] |
 //! | keep machine code between runs | [`cache::DiskCache`], [`Module::serialize`] |
 //! | give guests files, arguments, clocks | the crate `wardian-wasi` |
 //!

@@ -88,7 +88,7 @@ impl<'a> CompileOptions<'a> {
     }
 
     /// Begins with what the functions of the module did elsewhere: small functions are compiled into those that mostly
-    /// call them through tables, and a tiered engine compiles what was hot at once, in the background unless
+    /// call them through tables and references, and a tiered engine compiles what was hot at once, in the background unless
     /// [`crate::Config::background_compilation`] says otherwise. What guests and listeners see does not change.
     ///
     /// A profile of another module is refused: see [`ModuleProfile::is_of`]. In a cache, code that is compiled by a profile is

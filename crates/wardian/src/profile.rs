@@ -1,10 +1,10 @@
 //! Profiles of modules: what their functions did in the interpreter, kept for the compiler.
 //!
-//! A tiered engine counts calls and rounds of loops to find what is hot, and notes what calls through tables call, to compile
-//! small functions into their callers. [`Module::profile`] gives what it has found. A module that is made with it,
-//! [`CompileOptions::with_profile`](crate::CompileOptions::with_profile), in the same process or another, begins with that
-//! knowledge: a compiled engine, which counts nothing, compiles small functions into those that call them through tables, and a
-//! tiered engine compiles what was hot at once.
+//! A tiered engine counts calls and rounds of loops to find what is hot, and notes what calls through tables and references
+//! call, to compile small functions into their callers. [`Module::profile`] gives what it has found. A module that is made
+//! with it, [`CompileOptions::with_profile`](crate::CompileOptions::with_profile), in the same process or another, begins with
+//! that knowledge: a compiled engine, which counts nothing, compiles small functions into those that call them through tables
+//! and references, and a tiered engine compiles what was hot at once.
 //!
 //! A profile changes how fast a module is and nothing else. Where time goes is shown by the profiles of the crate
 //! `wardian-observe`, which are something else.
@@ -58,14 +58,14 @@ pub struct FunctionProfile<'a> {
     function: &'a raw::FunctionProfile,
 }
 
-/// What a `call_indirect` called.
+/// What a `call_indirect` or a `call_ref` called.
 #[derive(Clone, Copy, Debug)]
 pub struct CallProfile<'a> {
     offset: CodeOffset,
     targets: &'a raw::CallTargets<FuncIndex>,
 }
 
-/// A function that is often called by a `call_indirect`, and how often.
+/// A function that is often called by a `call_indirect` or a `call_ref`, and how often.
 ///
 /// A call has room for four functions. As long as it calls no more than those, both numbers are the same. Otherwise a function that
 /// is called by more than a fifth of the calls is always there, and others may be.
@@ -161,7 +161,7 @@ impl<'a> FunctionProfile<'a> {
         self.function.hot_loops.iter().map(|header| header.as_u32())
     }
 
-    /// What each `call_indirect` of the function called that was interpreted, in their order in the function.
+    /// What each `call_indirect` and `call_ref` of the function called that was interpreted, in their order in the function.
     pub fn calls(&self) -> impl ExactSizeIterator<Item = CallProfile<'a>> + 'a {
         let calls = self.function.calls.iter();
         calls.map(|(offset, targets)| CallProfile { offset: *offset, targets })
@@ -169,7 +169,7 @@ impl<'a> FunctionProfile<'a> {
 }
 
 impl<'a> CallProfile<'a> {
-    /// Where the `call_indirect` is: its offset in the code section, as [`Module::source_locations`] takes it.
+    /// Where the call is: its offset in the code section, as [`Module::source_locations`] takes it.
     pub fn code_offset(&self) -> u32 {
         self.offset.as_u32()
     }

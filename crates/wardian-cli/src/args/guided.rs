@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[command(after_help = EXIT_CODES)]
 #[command(override_usage = "wardian run [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct RunCommandArgs {
-    /// Write to this file what is hot and what calls through tables call, for --profile-use
+    /// Write to this file what is hot and what calls through tables and references call, for --profile-use
     ///
     /// When the program ends, however it does. If FILE was written by this option for the same module, what this run adds is
     /// added to it; a file of another module is an error, and stays. Needs the tiered engine, and does not use the cache, for
@@ -37,9 +37,9 @@ pub(crate) struct RunCommandArgs {
 pub(crate) struct ProfileUseArgs {
     /// Compile by the profile in this file, that `wardian run --profile-generate` wrote for the same module
     ///
-    /// Small functions are compiled into those that mostly call them through tables; the tiered engine compiles at once what
-    /// was hot. What the program does stays the same. Names and debug information of the module may differ from those of
-    /// the module that wrote the profile.
+    /// Small functions are compiled into those that mostly call them through tables and references; the tiered engine compiles
+    /// at once what was hot. What the program does stays the same. Names and debug information of the module may differ from
+    /// those of the module that wrote the profile.
     #[arg(long, value_name = "FILE", help_heading = PROFILE)]
     pub(crate) profile_use: Option<PathBuf>,
 }

@@ -80,7 +80,7 @@ fn calls(out: &mut String, module: &Module, functions: &[FunctionProfile<'_>]) -
     if calls.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\ncalls through tables")?;
+    writeln!(out, "\ncalls through tables and references")?;
     for (caller, call) in calls.iter().take(ROWS) {
         let (caller, place) = (name(module, *caller), place(module, call.code_offset()));
         writeln!(out, "  {:>12}  in {caller} {place}", call.count())?;

@@ -257,7 +257,7 @@ impl State {
         }
     }
 
-    /// Notes that a call through a table calls a function of the own instance.
+    /// Notes that a call through a table or a reference calls a function of the own instance.
     #[inline(always)]
     unsafe fn note_target(&self, site: U32, identity: FuncIdentity) {
         if identity.is_null() {
@@ -395,6 +395,35 @@ handlers! {
         (*s.store()).indirect_caller = s.vmctx;
         *s.fp.offset(header::IP) = s.ip as u64;
         s.enter(function, fp, CallerLink::same_instance(s.fp))
+    }
+
+    fn call_ref_noted(s, op::call_ref_noted { func, end, site, .. }) {
+        let func = match s.reference(func) {
+            Ok(func) => func,
+            Err(code) => return s.trap(code),
+        };
+        if (*func).ctx != s.vmctx {
+            return s.instead(call_referred_noted);
+        }
+        s.note_target(site, (*func).identity);
+        let Some(function) = interpreted(word(&raw mut (*func).target)) else {
+            return s.instead(call_referred_noted);
+        };
+        let fp = s.far(end);
+        if !s.may_enter(function, fp) {
+            return s.instead(call_referred_noted);
+        }
+        (*s.store()).indirect_caller = s.vmctx;
+        *s.fp.offset(header::IP) = s.ip as u64;
+        s.enter(function, fp, CallerLink::same_instance(s.fp))
+    }
+
+    #[cold]
+    fn call_referred_noted: call_ref_noted(s, op::call_ref_noted { func, end, args, .. }) {
+        match s.reference(func) {
+            Ok(func) => s.call(s.referred(func), end, args),
+            Err(code) => s.trap(code),
+        }
     }
 
     #[cold]

@@ -20,8 +20,7 @@ impl<'a> Body<'a> {
                 let table = self.table_at(table_index);
                 let ty = U32(type_index.as_u32());
                 if self.env.options.tiering {
-                    let site = U32(self.b.table_calls.len() as u32);
-                    self.b.table_calls.push(self.position);
+                    let site = self.noted_call();
                     self.append(op::call_indirect_noted { index, table, ty, end, args, site });
                 } else {
                     self.append(op::call_indirect { index, table, ty, end, args });
@@ -32,7 +31,12 @@ impl<'a> Body<'a> {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
                 let (end, args) = self.args(ty, Some(func.0))?;
-                self.append(op::call_ref { func, end, args });
+                if self.env.options.tiering {
+                    let site = self.noted_call();
+                    self.append(op::call_ref_noted { func, end, args, site });
+                } else {
+                    self.append(op::call_ref { func, end, args });
+                }
                 self.returned(ty);
             }
             O::ReturnCall { function_index } => self.tail_call(function_index)?,
@@ -66,6 +70,13 @@ impl<'a> Body<'a> {
     fn function_type(&self, index: FuncIndex) -> Outcome<&'a FuncType> {
         let ty = self.env.info.functions.get(index).copied();
         self.signature(ty.ok_or_else(|| TranslateError::new("there is no such function"))?)
+    }
+
+    /// The number of the call at hand among those whose targets are noted.
+    fn noted_call(&mut self) -> U32 {
+        let site = U32(self.b.noted_calls.len() as u32);
+        self.b.noted_calls.push(self.position);
+        site
     }
 
     /// The call just appended leaves its results.

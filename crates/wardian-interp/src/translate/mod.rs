@@ -76,8 +76,8 @@ struct Buffers {
     tries: Vec<exceptions::Try>,
     /// Handlers, innermost first.
     handlers: Vec<HandlerEntry>,
-    /// The code offsets of calls through tables whose targets are noted.
-    table_calls: Vec<CodeOffset>,
+    /// The code offsets of calls through tables and references whose targets are noted.
+    noted_calls: Vec<CodeOffset>,
 }
 
 impl Buffers {
@@ -140,7 +140,7 @@ impl Translator {
         let body = self.run(env, defined, Purpose::Code)?;
         let function = body.function(defined)?;
         let translation =
-            Translation::new(&body.b.code, function, &body.b.handlers, &body.b.table_calls);
+            Translation::new(&body.b.code, function, &body.b.handlers, &body.b.noted_calls);
         self.buffers = body.b;
         Ok(translation)
     }
@@ -205,7 +205,7 @@ impl<'a> Body<'a> {
         b.locations.clear();
         b.tries.clear();
         b.handlers.clear();
-        b.table_calls.clear();
+        b.noted_calls.clear();
         Body {
             env,
             ty,

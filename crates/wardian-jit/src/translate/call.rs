@@ -37,12 +37,24 @@ impl<'a> Translator<'a, '_> {
                     let callee = self.checked_element(type_index, element)?;
                     self.call(type_index, &callee)?;
                 } else {
-                    self.inline_or_call_element(type_index, element, leaves)?;
+                    let null = TrapCode::IndirectCallToNull;
+                    self.inline_or_call_referred(type_index, element, null, leaves, |t| {
+                        t.checked_element(type_index, element)
+                    })?;
                 }
             }
             O::CallRef { type_index } => {
-                let callee = self.reference(type_index)?;
-                self.call(type_index, &callee)?;
+                let reference = self.pop()?;
+                let leaves = self.expected_leaves(type_index);
+                if leaves.is_empty() {
+                    let callee = self.referred(type_index, reference)?;
+                    self.call(type_index, &callee)?;
+                } else {
+                    let null = TrapCode::NullFunctionReference;
+                    self.inline_or_call_referred(type_index, reference, null, leaves, |t| {
+                        t.referred(type_index, reference)
+                    })?;
+                }
             }
             O::ReturnCall { function_index } => {
                 let type_index = self.function_type(function_index)?;
@@ -55,7 +67,8 @@ impl<'a> Translator<'a, '_> {
                 self.tail_call(type_index, &callee)?;
             }
             O::ReturnCallRef { type_index } => {
-                let callee = self.reference(type_index)?;
+                let reference = self.pop()?;
+                let callee = self.referred(type_index, reference)?;
                 self.tail_call(type_index, &callee)?;
             }
         }
@@ -124,10 +137,9 @@ impl<'a> Translator<'a, '_> {
         Ok(Callee { code, ctx })
     }
 
-    /// The function that the topmost operand refers to, which validation has proved to be of this type.
-    fn reference(&mut self, type_index: TypeIndex) -> Outcome<Callee> {
+    /// The function that a reference is to, which validation has proved to be of this type.
+    fn referred(&mut self, type_index: TypeIndex, reference: Value) -> Outcome<Callee> {
         self.signature(type_index)?;
-        let reference = self.pop()?;
         let null = TrapCode::NullFunctionReference;
         let mut flags = self.trusted(Region::Code);
         if self.env.tunables.signals {

@@ -13,8 +13,8 @@ pub(crate) struct Env<'a> {
     pub(crate) info: &'a ModuleInfo,
     /// The module.
     pub(crate) bytes: &'a [u8],
-    /// What calls through tables are expected to call, of one function or of all: their code offsets, in order, and the
-    /// positions of these functions among those that the module defines, the most frequent of a call first.
+    /// What calls through tables and references are expected to call, of one function or of all: their code offsets, in order,
+    /// and the positions of these functions among those that the module defines, the most frequent of a call first.
     pub(crate) expected: &'a [(CodeOffset, DefinedFuncIndex)],
     pub(crate) layout: InstanceLayout,
     pub(crate) tunables: &'a Tunables,

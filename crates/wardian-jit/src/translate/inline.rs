@@ -5,9 +5,10 @@
 //!                       └─ no ──> body of $f ───────────────────────────────────────────────> next
 //!                                   └─ gives up ──> the call
 //!
-//!   call_indirect     is the element $f of this instance, and is nobody listening to it? ── yes ──> body of $f ──┐
-//!                       └─ no ──> is it $g, …? ── yes ──> body of $g ─────────────────────────────────────────────┤
-//!                                   └─ no ──> the call ──────────────────────────────────────────────────────────> next
+//!   call_indirect, call_ref
+//!                     is it $f of this instance, and is nobody listening to it? ── yes ──> body of $f ──┐
+//!                       └─ no ──> is it $g, …? ── yes ──> body of $g ───────────────────────────────────┤
+//!                                   └─ no ──> the call ────────────────────────────────────────────────> next
 //! ```
 //!
 //! **Nothing has to be taken back.** What was assumed is asked again at each call: [`instance::LISTENED`] is positive
@@ -70,8 +71,8 @@ impl<'a> Translator<'a, '_> {
         self.leaf(self.env.info.defined_function(function)?, 0)
     }
 
-    /// The functions that a call through a table with this type is expected to call, as far as they can be compiled into
-    /// their callers.
+    /// The functions that a call through a table or a reference with this type is expected to call, as far as they can be
+    /// compiled into their callers.
     pub(super) fn expected_leaves(&self, type_index: TypeIndex) -> Vec<Leaf<'a>> {
         let (info, calls) = (self.env.info, self.env.expected);
         let from = calls.partition_point(|call| call.0 < self.offset);
@@ -121,22 +122,24 @@ impl<'a> Translator<'a, '_> {
         self.bodies(type_index, call, &[(body, leaf)], |t| Ok(t.function(function)))
     }
 
-    /// A call through a table.
-    pub(super) fn inline_or_call_element(
+    /// A call of what a reference is to, from a table or from the operand stack; `null` is the trap if that is nothing.
+    pub(super) fn inline_or_call_referred(
         &mut self,
         type_index: TypeIndex,
-        element: Value,
+        reference: Value,
+        null: TrapCode,
         leaves: Vec<Leaf<'a>>,
+        callee: impl FnOnce(&mut Self) -> Outcome<Callee>,
     ) -> Outcome {
         let call = self.block_for_call(&leaves);
         let mut flags = self.trusted(Region::Code);
         if self.env.tunables.signals {
             // A null reference faults here: the first page is never mapped.
-            flags = flags.with_trap_code(Some(user(TrapCode::IndirectCallToNull)));
+            flags = flags.with_trap_code(Some(user(null)));
         } else {
-            self.trap_if_zero(element, TrapCode::IndirectCallToNull);
+            self.trap_if_zero(reference, null);
         }
-        let found = self.b.ins().load(types::I64, flags, element, func::IDENTITY);
+        let found = self.b.ins().load(types::I64, flags, reference, func::IDENTITY);
         self.branch_if_asking(call);
         let last = leaves.len() - 1;
         let mut bodies = Vec::with_capacity(leaves.len());
@@ -152,7 +155,7 @@ impl<'a> Translator<'a, '_> {
             }
             bodies.push((body, leaf));
         }
-        self.bodies(type_index, call, &bodies, |t| t.checked_element(type_index, element))
+        self.bodies(type_index, call, &bodies, callee)
     }
 
     /// A block for the call that bodies stand for. It is rare, unless a body has a usual path that calls.

@@ -95,7 +95,7 @@ impl ModuleInner {
         slots.get(defined.index())?.get().map(|code| &**code)
     }
 
-    /// What a function called through tables while it was interpreted: the code offsets of the calls, in order.
+    /// What a function called through tables and references while it was interpreted: the code offsets of the calls, in order.
     pub(crate) fn call_targets(
         &self,
         code: &InterpretedCode,

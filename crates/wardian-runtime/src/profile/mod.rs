@@ -31,14 +31,14 @@ pub struct FunctionProfile {
     pub is_hot: bool,
     /// The headers of its loops that became hot, in the order in which they did.
     pub hot_loops: Vec<CodeOffset>,
-    /// What its calls through tables called.
+    /// What its calls through tables and references called.
     pub calls: BTreeMap<CodeOffset, CallTargets<FuncIndex>>,
 }
 
 /// What a module was given of what its functions did elsewhere.
 pub(crate) struct UsedProfile {
     pub(crate) profile: ModuleProfile,
-    /// What calls through tables are expected to call, as a compiler wants it.
+    /// What calls through tables and references are expected to call, as a compiler wants it.
     pub(crate) expected: Vec<(CodeOffset, DefinedFuncIndex)>,
 }
 

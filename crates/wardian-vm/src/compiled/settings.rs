@@ -100,8 +100,8 @@ pub struct ModuleOptions<'a> {
     pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
     /// Called now and then, from any thread, with how many functions are done and how many there are.
     pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
-    /// What is expected of calls through tables: their code offsets, in order, and the functions that they are expected to
-    /// call, the most frequent of a call first.
+    /// What is expected of calls through tables and references: their code offsets, in order, and the functions that they are
+    /// expected to call, the most frequent of a call first.
     pub expected: &'a [(CodeOffset, DefinedFuncIndex)],
 }
 

@@ -286,7 +286,7 @@ impl ModuleInner {
     }
 
     /// Puts what was hot into the engine's cache, with what was there before, so that another process
-    /// begins with it compiled, and knows what calls through tables called.
+    /// begins with it compiled, and knows what calls through tables and references called.
     pub(crate) fn keep_hot(&self) {
         let (Some(cache), variant) = (self.engine.cache(), self.usual_variant()) else { return };
         let made = &self.tier.of(variant).made;

@@ -116,7 +116,7 @@ impl ModuleInner {
         calls.iter().filter(|(offset, _)| is_here(offset)).flat_map(of_call).collect()
     }
 
-    /// What calls through tables are expected to call by the profile alone, for compiling all functions.
+    /// What calls through tables and references are expected to call by the profile alone, for compiling all functions.
     pub(crate) fn profiled_targets(&self) -> &[(CodeOffset, DefinedFuncIndex)] {
         self.used_profile.get().map_or(&[], |used| &used.expected)
     }
