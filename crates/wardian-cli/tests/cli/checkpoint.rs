@@ -18,7 +18,7 @@ pub(super) const LETTERS: &str = r#"(module $letters
   (data (i32.const 0) "\10\00\00\00\01\00\00\00")
   (data (i32.const 32) "letters") (data (i32.const 64) "\48\00\00\00\05\00\00\00done\n")
   (func $pause (local $k i32)
-    (local.set $k (i32.const 3000000))
+    (local.set $k (i32.const 6000000))
     (loop $w (br_if $w (local.tee $k (i32.sub (local.get $k) (i32.const 1))))))
   (func (export "_start") (local $n i32) (local $fd i32)
     (if (call $open (i32.const 3) (i32.const 0) (i32.const 32) (i32.const 7) (i32.const 9)

@@ -252,7 +252,7 @@ fn large() -> String {
         (i32.store (local.get $at) (i32.xor (local.get $noise) (i32.shr_u (local.get $noise) (i32.const 11))))
         (br_if $f (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4))) (i32.const 20000000))))"#;
     LETTERS
-        .replace("(i32.const 3000000)", "(i32.const 60000000)")
+        .replace("(i32.const 6000000)", "(i32.const 60000000)")
         .replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 310)")
         .replace("(local $n i32) (local $fd i32)", fill)
 }

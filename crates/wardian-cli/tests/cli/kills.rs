@@ -16,7 +16,7 @@ const KEEP: u16 = 2;
 
 #[test]
 fn a_kill_at_any_moment_leaves_whole_checkpoints() {
-    killed_again_and_again(&LETTERS.replace("(i32.const 3000000)", "(i32.const 20000000)"), false);
+    killed_again_and_again(&LETTERS.replace("(i32.const 6000000)", "(i32.const 20000000)"), false);
 }
 
 /// With so much memory that files are written which have only what has changed.
@@ -33,7 +33,7 @@ fn large() -> String {
         (i32.store (local.get $at) (i32.xor (local.get $noise) (i32.shr_u (local.get $noise) (i32.const 11))))
         (br_if $f (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4))) (i32.const 5500000))))"#;
     LETTERS
-        .replace("(i32.const 3000000)", "(i32.const 20000000)")
+        .replace("(i32.const 6000000)", "(i32.const 20000000)")
         .replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 84)")
         .replace("(local $n i32) (local $fd i32)", fill)
 }
