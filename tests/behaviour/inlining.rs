@@ -198,12 +198,7 @@ pub(crate) fn tables(engine: &Engine, make: Make<'_>) {
     let [a, b] = [(); 2].map(|()| linker.instantiate(&mut store, &make(engine, text)).unwrap());
     let call: TypedFunc<(), i32> = a.typed_func(&mut store, "call").unwrap();
     let set: TypedFunc<i32, ()> = a.typed_func(&mut store, "set").unwrap();
-    for (to, times) in [(0, 40), (1, 5), (0, 5), (1, 40)] {
-        set.call(&mut store, to).unwrap();
-        for _ in 0..times {
-            assert_eq!(call.call(&mut store, ()).unwrap(), to + 1);
-        }
-    }
+    alternates(&mut store, &set, &call);
     // The same function of another instance of the module is another function.
     let other: TypedFunc<(), i32> = b.typed_func(&mut store, "call").unwrap();
     let error = other.call(&mut store, ()).unwrap_err();
@@ -212,6 +207,16 @@ pub(crate) fn tables(engine: &Engine, make: Make<'_>) {
     null.call(&mut store, ()).unwrap();
     let error = call.call(&mut store, ()).unwrap_err();
     assert_eq!(error.trap(), Some(TrapCode::IndirectCallToNull), "{error}");
+}
+
+/// Sets what is called to one of two functions, again and again, and calls it.
+fn alternates(store: &mut Store<()>, set: &TypedFunc<i32, ()>, call: &TypedFunc<(), i32>) {
+    for (to, times) in [(0, 40), (1, 5), (0, 5), (1, 40)] {
+        set.call(&mut *store, to).unwrap();
+        for _ in 0..times {
+            assert_eq!(call.call(&mut *store, ()).unwrap(), to + 1);
+        }
+    }
 }
 
 pub(crate) fn references(engine: &Engine, make: Make<'_>) {
@@ -229,12 +234,7 @@ pub(crate) fn references(engine: &Engine, make: Make<'_>) {
     let [a, b] = [(); 2].map(|()| linker.instantiate(&mut store, &make(engine, text)).unwrap());
     let call: TypedFunc<(), i32> = a.typed_func(&mut store, "call").unwrap();
     let set: TypedFunc<i32, ()> = a.typed_func(&mut store, "set").unwrap();
-    for (to, times) in [(0, 40), (1, 5), (0, 5), (1, 40)] {
-        set.call(&mut store, to).unwrap();
-        for _ in 0..times {
-            assert_eq!(call.call(&mut store, ()).unwrap(), to + 1);
-        }
-    }
+    alternates(&mut store, &set, &call);
     // The same function of another instance of the module is another function.
     let set: TypedFunc<i32, ()> = b.typed_func(&mut store, "set").unwrap();
     set.call(&mut store, 0).unwrap();

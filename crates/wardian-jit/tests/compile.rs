@@ -306,7 +306,7 @@ fn stores_that_only_guard_pages_check_are_probed_where_they_may_be_made_in_parts
     }
 }
 
-/// An imported table may become smaller than its import asks for: a restored snapshot may be of before.
+/// An imported table may become smaller than its import asks for, by a restored snapshot that is older than the import.
 #[test]
 fn constant_indices_below_the_minimum_are_not_checked() {
     let cases = [

@@ -13,7 +13,8 @@ fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> V
     code.inlined.iter().map(|body| body.defined.as_u32()).collect()
 }
 
-/// The function $f, the first of its module; which functions its first call through a table or a reference is expected to call.
+/// The function $f, the first of its module; `expected` are the functions that its first call through a table or a reference
+/// is expected to call.
 fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> CompiledFunction {
     let text = format!(
         "(module (memory 1) (table 4 funcref) (type $t (func (param i32) (result i32)))

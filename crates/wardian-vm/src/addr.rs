@@ -63,16 +63,16 @@ address_types! {
     /// An address of data in this process, as an instruction that faulted or a guest that waits has it.
     pub struct DataAddr;
 
-    /// What the Rust side keeps for a context or a record: code passes it on and does not look into it.
+    /// A Rust value that belongs to a context or a record. Machine code passes the address on and reads nothing there.
     pub struct OwnerPtr;
 
     /// The record of a function, [`VmFunc`](crate::layout::VmFunc).
     pub struct FuncPtr;
 
-    /// Where an instance has the entry of a function that it defines. So it says which function that is.
+    /// The place of a function's entry in the context of the instance that defines it, which identifies the function.
     pub struct FuncIdentity;
 
-    /// What signals reach a thread by that runs guests.
+    /// The handle of a thread that runs guests, by which signals reach it.
     pub struct ThreadPtr;
 }
 
@@ -151,7 +151,7 @@ impl VmCtxPtr {
         std::ptr::with_exposed_provenance_mut(self.0.wrapping_add(at.as_usize()))
     }
 
-    /// All of it, as what it is.
+    /// A pointer to its beginning.
     #[inline(always)]
     pub fn as_ptr<T>(self) -> *mut T {
         std::ptr::with_exposed_provenance_mut(self.0)
@@ -173,7 +173,7 @@ impl CtxOffset {
         CtxOffset(bytes)
     }
 
-    /// The place of a word that all contexts have, as the constants of [`crate::layout::instance`] say it.
+    /// The place of a word that all contexts have: a constant of [`crate::layout::instance`].
     #[inline(always)]
     pub const fn of(constant: i32) -> CtxOffset {
         CtxOffset(constant as u32)
@@ -185,13 +185,13 @@ impl CtxOffset {
         self.0
     }
 
-    /// The same, as machine code has it.
+    /// The same, for an immediate of machine code.
     #[inline(always)]
     pub const fn as_i32(self) -> i32 {
         self.0 as i32
     }
 
-    /// The same, as memory is indexed.
+    /// The same, for pointer arithmetic.
     #[inline(always)]
     pub const fn as_usize(self) -> usize {
         self.0 as usize
@@ -205,13 +205,13 @@ impl CtxOffset {
 }
 
 impl OwnerPtr {
-    /// What is here.
+    /// The address of a value.
     #[inline(always)]
     pub fn of<T>(owner: *const T) -> OwnerPtr {
         OwnerPtr(owner.expose_provenance())
     }
 
-    /// What is there, for who knows what it is.
+    /// A pointer to the value, of whatever type the caller knows it to be.
     #[inline(always)]
     pub fn as_ptr<T>(self) -> *mut T {
         std::ptr::with_exposed_provenance_mut(self.0)
@@ -219,13 +219,13 @@ impl OwnerPtr {
 }
 
 impl FuncPtr {
-    /// The record here.
+    /// The address of a record.
     #[inline(always)]
     pub fn of<T>(record: *const T) -> FuncPtr {
         FuncPtr(record.expose_provenance())
     }
 
-    /// The reference to it as guests hold it.
+    /// The reference to the function, as guests hold it.
     #[inline(always)]
     pub const fn as_word(self) -> u64 {
         self.0 as u64
@@ -233,13 +233,13 @@ impl FuncPtr {
 }
 
 impl FuncIdentity {
-    /// That of the function whose entry is at this place of this instance.
+    /// The identity of the function whose entry is at this place of this instance.
     #[inline(always)]
     pub fn new(instance: VmCtxPtr, entry: CtxOffset) -> FuncIdentity {
         FuncIdentity(instance.0.wrapping_add(entry.as_usize()))
     }
 
-    /// Where the entry of the function is, if it is one of this instance; another number otherwise.
+    /// The place of the function's entry, if this instance defines the function. Otherwise the result means nothing.
     #[inline(always)]
     pub const fn entry_in(self, instance: VmCtxPtr) -> CtxOffset {
         CtxOffset(self.0.wrapping_sub(instance.0) as u32)
@@ -247,13 +247,13 @@ impl FuncIdentity {
 }
 
 impl ThreadPtr {
-    /// What is here.
+    /// The address of a handle.
     #[inline(always)]
     pub fn of<T>(handle: &'static T) -> ThreadPtr {
         ThreadPtr(std::ptr::from_ref(handle).expose_provenance())
     }
 
-    /// What is there.
+    /// A pointer to the handle.
     #[inline(always)]
     pub fn as_ptr<T>(self) -> *const T {
         std::ptr::with_exposed_provenance(self.0)

@@ -248,7 +248,8 @@ impl Unwinding {
         }
     }
 
-    /// What a register held at the call in which the frame at hand waits, which is compiled; `saved` says which registers the function around an address saves.
+    /// What a register held at the call in which the frame at hand, which is compiled, waits. `saved` says which registers the
+    /// function around an address saves.
     ///
     /// # Safety
     ///

@@ -32,29 +32,17 @@ impl<'a> Translator<'a, '_> {
             }
             O::CallIndirect { type_index, table_index } => {
                 let element = self.table_element(table_index)?;
-                let leaves = self.expected_leaves(type_index);
-                if leaves.is_empty() {
-                    let callee = self.checked_element(type_index, element)?;
-                    self.call(type_index, &callee)?;
-                } else {
-                    let null = TrapCode::IndirectCallToNull;
-                    self.inline_or_call_referred(type_index, element, null, leaves, |t| {
-                        t.checked_element(type_index, element)
-                    })?;
-                }
+                let null = TrapCode::IndirectCallToNull;
+                self.inline_or_call_referred(type_index, element, null, |t| {
+                    t.checked_element(type_index, element)
+                })?;
             }
             O::CallRef { type_index } => {
                 let reference = self.pop()?;
-                let leaves = self.expected_leaves(type_index);
-                if leaves.is_empty() {
-                    let callee = self.referred(type_index, reference)?;
-                    self.call(type_index, &callee)?;
-                } else {
-                    let null = TrapCode::NullFunctionReference;
-                    self.inline_or_call_referred(type_index, reference, null, leaves, |t| {
-                        t.referred(type_index, reference)
-                    })?;
-                }
+                let null = TrapCode::NullFunctionReference;
+                self.inline_or_call_referred(type_index, reference, null, |t| {
+                    t.referred(type_index, reference)
+                })?;
             }
             O::ReturnCall { function_index } => {
                 let type_index = self.function_type(function_index)?;

@@ -73,7 +73,7 @@ impl<'a> Translator<'a, '_> {
 
     /// The functions that a call through a table or a reference with this type is expected to call, as far as they can be
     /// compiled into their callers.
-    pub(super) fn expected_leaves(&self, type_index: TypeIndex) -> Vec<Leaf<'a>> {
+    fn expected_leaves(&self, type_index: TypeIndex) -> Vec<Leaf<'a>> {
         let (info, calls) = (self.env.info, self.env.expected);
         let from = calls.partition_point(|call| call.0 < self.offset);
         let expected = calls[from..].iter().take_while(|call| call.0 == self.offset);
@@ -122,15 +122,20 @@ impl<'a> Translator<'a, '_> {
         self.bodies(type_index, call, &[(body, leaf)], |t| Ok(t.function(function)))
     }
 
-    /// A call of what a reference is to, from a table or from the operand stack; `null` is the trap if that is nothing.
+    /// A call of the function that a reference from a table or from the operand stack is to. A null reference is the trap
+    /// `null`; `callee` gives what is called where no body is used.
     pub(super) fn inline_or_call_referred(
         &mut self,
         type_index: TypeIndex,
         reference: Value,
         null: TrapCode,
-        leaves: Vec<Leaf<'a>>,
         callee: impl FnOnce(&mut Self) -> Outcome<Callee>,
     ) -> Outcome {
+        let leaves = self.expected_leaves(type_index);
+        if leaves.is_empty() {
+            let callee = callee(self)?;
+            return self.call(type_index, &callee);
+        }
         let call = self.block_for_call(&leaves);
         let mut flags = self.trusted(Region::Code);
         if self.env.tunables.signals {

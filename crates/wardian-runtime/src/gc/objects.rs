@@ -92,7 +92,7 @@ impl Gc {
         self.collect_at
     }
 
-    /// Sets that size.
+    /// Sets the size from which on a full heap is collected before it grows.
     pub(super) fn set_collect_at(&mut self, size: usize) {
         self.collect_at = size;
     }
@@ -107,7 +107,7 @@ impl Gc {
         &self.timeline
     }
 
-    /// The same, to be changed.
+    /// The same, mutably.
     pub(super) fn timeline_mut(&mut self) -> &mut Timeline {
         &mut self.timeline
     }
@@ -119,7 +119,7 @@ impl Gc {
         is_idle
     }
 
-    /// Ends it.
+    /// Ends the collection that runs.
     pub(super) fn end(&mut self) {
         self.running = None;
     }
@@ -130,7 +130,7 @@ impl Gc {
         self.running == Some(Pass::Values)
     }
 
-    /// What is being evaluated holds these.
+    /// Values of constant expressions and builtins that are being evaluated.
     #[inline]
     pub(crate) fn operands(&mut self) -> &mut Operands {
         &mut self.operands

@@ -1,6 +1,6 @@
-//! Values that what is being evaluated holds: the collector looks at them.
+//! Values that are held by constant expressions and builtins while these are evaluated. They are roots of a collection.
 
-/// Operands of constant expressions, each in two slots, and what builtins were given.
+/// Operands of constant expressions and arguments of builtins, each in two slots.
 #[derive(Default)]
 pub(crate) struct Operands(Vec<[u64; 2]>);
 
@@ -29,7 +29,7 @@ impl Operands {
         self.0.pop().unwrap_or_default()
     }
 
-    /// Below the uppermost ones, so many of them or all.
+    /// The height below the uppermost `count` values, or below all if there are fewer.
     pub(crate) fn below(&self, count: usize) -> Height {
         Height(self.0.len().saturating_sub(count))
     }

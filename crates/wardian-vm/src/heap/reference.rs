@@ -26,19 +26,19 @@ impl HeapRef {
         self.0
     }
 
-    /// The reference in a word of a guest's whose upper half means nothing.
+    /// The reference in the low half of a slot. The high half is ignored.
     #[inline(always)]
     pub const fn in_low_half(word: u64) -> HeapRef {
         HeapRef(word as u32)
     }
 
-    /// The reference that a word of a guest's is; none if it is too large for one.
+    /// The reference in a slot, or none if the slot has more than 32 bits.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Option<HeapRef> {
         if word >> 32 == 0 { Some(HeapRef(word as u32)) } else { None }
     }
 
-    /// The word of a guest's.
+    /// The reference as a slot.
     #[inline(always)]
     pub const fn as_word(self) -> u64 {
         self.0 as u64
@@ -97,13 +97,13 @@ impl FuncHandle {
     /// No function.
     pub const NULL: FuncHandle = FuncHandle(0);
 
-    /// That of a function.
+    /// The handle of a function.
     #[inline(always)]
     pub const fn of(func: FuncId) -> FuncHandle {
         FuncHandle(func.as_u32() + 1)
     }
 
-    /// The function; none of null.
+    /// The function, or none for null.
     #[inline(always)]
     pub const fn func(self) -> Option<FuncId> {
         match self.0.checked_sub(1) {

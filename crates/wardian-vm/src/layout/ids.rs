@@ -14,7 +14,7 @@ wardian_types::index_types! {
 }
 
 impl InterpretedIndex {
-    /// That of a function; `noted` for callers that are noted, rather than for the instance itself.
+    /// The word of a function: for callers that are noted if `noted`, otherwise for the instance itself.
     pub const fn new(defined: DefinedFuncIndex, noted: bool) -> InterpretedIndex {
         InterpretedIndex::from_u32(2 * defined.as_u32() + noted as u32)
     }
