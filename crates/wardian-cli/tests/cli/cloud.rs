@@ -2,7 +2,7 @@
 //! `moto[server]`, which is looked for in `PATH`, or is what the variable `WARDIAN_MOTO_SERVER` names. Without it these
 //! tests say that they are skipped.
 
-use super::checkpoint::{ALPHABET, LETTERS, end, place, send, start_by, wait_for};
+use super::checkpoint::{ALPHABET, end, letters, place, send, start_by, wait_for};
 use super::harness::{Place, WARDIAN};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
@@ -243,7 +243,7 @@ fn a_running_program_is_written_to_an_object() {
     is_done(&run(server.command(), &place, &["resume", "s3://bucket/live.chk"]), &place);
 }
 
-/// [`LETTERS`] with so much noise in its memory that an object has several parts, and chains are written.
+/// [`letters`] with so much noise in its memory that an object has several parts, and chains are written.
 fn large() -> String {
     let fill = r#"(local $n i32) (local $fd i32) (local $at i32) (local $noise i32)
       (local.set $at (i32.const 65536)) (local.set $noise (i32.const 1))
@@ -251,8 +251,7 @@ fn large() -> String {
         (local.set $noise (i32.mul (i32.add (local.get $noise) (i32.const 77)) (i32.const 1664525)))
         (i32.store (local.get $at) (i32.xor (local.get $noise) (i32.shr_u (local.get $noise) (i32.const 11))))
         (br_if $f (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4))) (i32.const 20000000))))"#;
-    LETTERS
-        .replace("(i32.const 6000000)", "(i32.const 60000000)")
+    letters(60_000_000)
         .replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 310)")
         .replace("(local $n i32) (local $fd i32)", fill)
 }

@@ -1,6 +1,6 @@
 //! Programs that are killed at random moments while they are written to checkpoints.
 
-use super::checkpoint::{ALPHABET, LETTERS, end, place, send, start};
+use super::checkpoint::{ALPHABET, end, letters, place, send, start};
 use nix::sys::signal::Signal;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
@@ -16,7 +16,7 @@ const KEEP: u16 = 2;
 
 #[test]
 fn a_kill_at_any_moment_leaves_whole_checkpoints() {
-    killed_again_and_again(&LETTERS.replace("(i32.const 6000000)", "(i32.const 20000000)"), false);
+    killed_again_and_again(&letters(40_000_000), false);
 }
 
 /// With so much memory that files are written which have only what has changed.
@@ -32,8 +32,7 @@ fn large() -> String {
         (local.set $noise (i32.mul (i32.add (local.get $noise) (i32.const 77)) (i32.const 1664525)))
         (i32.store (local.get $at) (i32.xor (local.get $noise) (i32.shr_u (local.get $noise) (i32.const 11))))
         (br_if $f (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4))) (i32.const 5500000))))"#;
-    LETTERS
-        .replace("(i32.const 6000000)", "(i32.const 20000000)")
+    letters(40_000_000)
         .replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 84)")
         .replace("(local $n i32) (local $fd i32)", fill)
 }
