@@ -22,6 +22,7 @@ mod file;
 mod fork;
 #[cfg(all(test, not(miri)))]
 mod fork_tests;
+mod image;
 mod immutable;
 mod page_file;
 mod pages;
@@ -36,6 +37,7 @@ pub use built_in::{FixedMemory, GuardedMemory, VecMemory};
 pub use capture::MemoryCapture;
 pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
 pub use file::FileMemory;
+pub use image::MemoryImage;
 pub use immutable::ImmutableFile;
 pub use pooled::{MemorySlots, SlotsError};
 pub use tracking::{Mark, TRACKED_PART};
@@ -43,9 +45,8 @@ pub use tracking::{Mark, TRACKED_PART};
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
 use crate::system;
-use crate::torture::{self, Point};
+use crate::torture;
 use capture::Captured;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -67,42 +68,6 @@ const CHECKED_RESERVATIONS: [usize; 2] =
 /// The number, or the largest that fits.
 const fn at_most(bytes: u64) -> usize {
     if bytes > usize::MAX as u64 { usize::MAX } else { bytes as usize }
-}
-
-/// Initial contents of a memory, shared by all instances of a module.
-#[derive(Debug)]
-pub struct MemoryImage {
-    file: File,
-    len: usize,
-}
-
-impl MemoryImage {
-    /// An image whose bytes from 0 are `contents`.
-    ///
-    /// # Errors
-    ///
-    /// The system gives no memory file.
-    pub fn new(contents: &[u8]) -> io::Result<MemoryImage> {
-        let file = system::memory_file("wardian-image")?;
-        let len = round_up(contents.len()).ok_or(io::ErrorKind::OutOfMemory)?;
-        torture::check(Point::MemoryFile)?;
-        file.set_len(len as u64)?;
-        let mut done = 0;
-        while done < contents.len() {
-            done += system::write_at(&file, &contents[done..], done as u64)?;
-        }
-        Ok(MemoryImage { file, len })
-    }
-
-    /// Length in bytes, a multiple of the system's pages.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
 }
 
 /// A linear memory: the engine's own, or one that the embedder supplied.
@@ -301,7 +266,7 @@ impl EngineMemory {
             self.image = None;
         }
         if let (None, Some(image)) = (&self.image, image) {
-            let len = image.len.min(want);
+            let len = image.len().min(want);
             // SAFETY: the range is unused, and nobody else has the file to shrink it.
             unsafe { self.mapping.map_file(0, len, (&image.file, 0))? };
             self.accessible = len;

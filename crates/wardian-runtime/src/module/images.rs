@@ -17,7 +17,7 @@ const LARGEST: usize = 256 << 20;
 /// with their traps, when the module is instantiated.
 pub fn build(module: &Module) -> Option<Images> {
     let info = module.info();
-    let mut contents: Vec<Vec<u8>> = vec![Vec::new(); info.memories.len()];
+    let mut segments: Vec<Vec<Segment<'_>>> = vec![Vec::new(); info.memories.len()];
     for segment in &info.data {
         let SegmentMode::Active { index, offset } = &segment.mode else { continue };
         let memory = info.memories.get(*index)?;
@@ -29,19 +29,21 @@ pub fn build(module: &Module) -> Option<Images> {
         if end > size_in_bytes(memory, memory.min)? || end > LARGEST {
             return None;
         }
-        let contents = &mut contents[index.index()];
-        if contents.len() < end {
-            contents.resize(end, 0);
-        }
-        contents[start..end].copy_from_slice(&module.bytes()[segment.range.clone()]);
+        segments[index.index()].push((start, &module.bytes()[segment.range.clone()]));
     }
-    let image = |bytes: Vec<u8>| {
-        if bytes.is_empty() {
-            return Some(None);
-        }
-        MemoryImage::new(&bytes).ok().map(|i| Some(Arc::new(i)))
-    };
-    contents.into_iter().map(image).collect()
+    segments.into_iter().map(image).collect()
+}
+
+/// Where a segment begins, and its bytes.
+type Segment<'a> = (usize, &'a [u8]);
+
+/// None if the system has no room for it.
+fn image(segments: Vec<Segment<'_>>) -> Option<Option<Arc<MemoryImage>>> {
+    let len = segments.iter().map(|(start, bytes)| start + bytes.len()).max().unwrap_or(0);
+    match len {
+        0 => Some(None),
+        _ => MemoryImage::new(len, segments).ok().map(|image| Some(Arc::new(image))),
+    }
 }
 
 fn constant(expr: &ConstExpr) -> Option<u64> {

@@ -37,7 +37,9 @@ impl Kind {
             let memory = VecMemory::boxed(pages as usize * PAGE, MOST * PAGE).unwrap();
             return Memory::Custom(CustomMemory::new(memory, &ty, true).unwrap());
         }
-        let image = self.image.then(|| Arc::new(MemoryImage::new(&[7; 3 * PAGE + 9]).unwrap()));
+        let image = self.image.then(|| {
+            Arc::new(MemoryImage::new(3 * PAGE + 9, [(0, &[7; 3 * PAGE + 9][..])]).unwrap())
+        });
         let memory = match self.forkable {
             true => EngineMemory::new_forkable(&ty, self.guarded, image),
             false => EngineMemory::new(&ty, self.guarded, image, None),

@@ -158,7 +158,7 @@ fn random_writes_come_back() {
         (state >> 11) as usize % below
     };
     for guarded in [true, false] {
-        let image = Arc::new(MemoryImage::new(&vec![3; 3 * 4096]).unwrap());
+        let image = Arc::new(MemoryImage::new(3 * 4096, [(0, &[3; 3 * 4096][..])]).unwrap());
         let ty = MemoryType::new(1, Some(100));
         let memory = EngineMemory::new(&ty, guarded, Some(image), None).unwrap();
         let mut memory = Memory::Engine(memory);
