@@ -22,7 +22,7 @@ use anyhow::{Context, anyhow, bail};
 use end::End;
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wardian::{
     Engine, ExternType, FuncType, Instance, InstantiateOptions, Linker, Module, Store,
     StoreContextMut,
@@ -105,7 +105,12 @@ pub(crate) fn run(
     {
         observer.refused();
     }
-    End { args, store: &store, main, deaths: &deaths, core: core.as_ref(), stopped }.of(outcome)
+    let end = End { args, store: &store, main, deaths: &deaths, core: core.as_ref(), stopped };
+    let exit = end.of(outcome);
+    // A program that ran for a moment waits for a moment; whoever is to see a failure does not wait.
+    let patience = if exit.is_ok() { began.elapsed() } else { Duration::ZERO };
+    module.keep_compiled(patience);
+    exit
 }
 
 /// Options behind the file are the guest's, which people who type them may not know.

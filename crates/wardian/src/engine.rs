@@ -75,6 +75,9 @@ impl Engine {
     }
 
     /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
+    ///
+    /// A compiled engine puts a module's code there when it is compiled, a tiered engine puts what was hot there when the
+    /// module goes: see [`Module::keep_compiled`](crate::Module::keep_compiled).
     #[doc(alias = "WithCompilationCache", alias = "cache_config_load")]
     pub fn set_cache(&self, cache: Option<Arc<dyn crate::cache::CodeCache>>) {
         self.0.set_cache(cache);

@@ -126,12 +126,17 @@ pub struct LoadedCode {
     pub entries: IndexVec<CompiledIndex, CodeAddr>,
     /// Which functions these are; none for all of the module.
     some: Option<IndexVec<CompiledIndex, DefinedFuncIndex>>,
+    /// Of which functions there is code behind that of all functions that begins at loops.
+    loops: Vec<DefinedFuncIndex>,
 }
 
 impl LoadedCode {
-    /// Puts the code of all functions of a module where it can run.
-    pub(crate) fn publish(tables: CompiledCode, functions: usize) -> Result<LoadedCode, Error> {
-        LoadedCode::new(tables, functions, None)
+    /// Puts the code of all functions of a module where it can run, with that of loops of these functions behind it.
+    pub(crate) fn publish(
+        tables: CompiledCode,
+        loops: Vec<DefinedFuncIndex>,
+    ) -> Result<LoadedCode, Error> {
+        LoadedCode::new(tables, None, loops)
     }
 
     /// Puts the code of these functions where it can run.
@@ -139,13 +144,13 @@ impl LoadedCode {
         tables: CompiledCode,
         functions: Vec<DefinedFuncIndex>,
     ) -> Result<LoadedCode, Error> {
-        LoadedCode::new(tables, functions.len(), Some(functions.into()))
+        LoadedCode::new(tables, Some(functions.into()), Vec::new())
     }
 
     fn new(
         mut tables: CompiledCode,
-        functions: usize,
         some: Option<IndexVec<CompiledIndex, DefinedFuncIndex>>,
+        loops: Vec<DefinedFuncIndex>,
     ) -> Result<LoadedCode, Error> {
         let memory = CodeMemory::publish(tables.text())
             .map_err(|e| Error::system("no executable memory for a module's code", e))?;
@@ -154,8 +159,9 @@ impl LoadedCode {
             range if range.is_empty() => CodeAddr::NULL,
             range => memory.start().add(range.start.index()),
         };
+        let functions = tables.len() - loops.len();
         let entries = (0..functions).map(CompiledIndex::from_usize).map(address).collect();
-        Ok(LoadedCode { memory, tables, entries, some })
+        Ok(LoadedCode { memory, tables, entries, some, loops })
     }
 
     fn offset(&self, pc: CodeAddr) -> Option<TextOffset> {
@@ -174,19 +180,51 @@ impl LoadedCode {
         self.entries.enumerated().map(|(at, address)| (self.defined(at), *address))
     }
 
-    /// Which function of the module it is.
-    fn defined(&self, at: CompiledIndex) -> DefinedFuncIndex {
-        self.some.as_ref().map_or_else(|| at.in_whole(), |some| some[at])
+    /// Addresses of the code that begins at loops.
+    pub(crate) fn loop_entries(&self) -> impl Iterator<Item = CodeAddr> {
+        self.indices().skip(self.entries.len()).map(|at| self.address(at))
     }
 
-    /// The functions that there is code for, their addresses, and their code as it was compiled.
+    /// The code that begins at loops: of which functions, its addresses, and as it was compiled.
+    pub(crate) fn loops(
+        &self,
+    ) -> impl Iterator<Item = (DefinedFuncIndex, CodeAddr, CompiledFunction)> {
+        self.each_compiled_of(self.indices().skip(self.entries.len()))
+    }
+
+    /// The functions and loops that there is code for, their addresses, and their code as it was compiled.
     pub(crate) fn each_compiled(
         &self,
     ) -> impl Iterator<Item = (DefinedFuncIndex, CodeAddr, CompiledFunction)> {
+        self.each_compiled_of(self.indices())
+    }
+
+    fn each_compiled_of(
+        &self,
+        indices: impl Iterator<Item = CompiledIndex>,
+    ) -> impl Iterator<Item = (DefinedFuncIndex, CodeAddr, CompiledFunction)> {
         let text = self.memory.bytes(self.range());
-        self.entries.enumerated().filter_map(move |(at, address)| {
-            Some((self.defined(at), *address, self.tables.extract(at, text)?))
+        indices.filter_map(move |at| {
+            Some((self.defined(at), self.address(at), self.tables.extract(at, text)?))
         })
+    }
+
+    /// All that there may be code for: functions, then loops.
+    fn indices(&self) -> impl Iterator<Item = CompiledIndex> + use<> {
+        (0..self.tables.len()).map(CompiledIndex::from_usize)
+    }
+
+    fn address(&self, at: CompiledIndex) -> CodeAddr {
+        self.memory.start().add(self.tables.function(at).start.index())
+    }
+
+    /// Which function of the module it is.
+    fn defined(&self, at: CompiledIndex) -> DefinedFuncIndex {
+        match (&self.some, at.index().checked_sub(self.entries.len())) {
+            (Some(some), _) => some[at],
+            (None, None) => at.in_whole(),
+            (None, Some(of_loop)) => self.loops[of_loop],
+        }
     }
 
     /// All of the code as it was compiled.
@@ -230,7 +268,7 @@ impl CodePiece for LoadedCode {
             let at = |offset: TextOffset| self.memory.start().add(offset.index());
             at(start)..at(end)
         };
-        self.entries.indices().map(|at| (self.defined(at), range(at))).collect()
+        self.indices().map(|at| (self.defined(at), range(at))).collect()
     }
 
     fn machine_code_bytes(&self, range: Range<CodeAddr>) -> &[u8] {

@@ -221,20 +221,32 @@ impl ModuleInner {
     ///
     /// It is of another module, or there is no room for it.
     pub fn load(self: &Arc<Self>, variant: MemoryVariant, code: CompiledCode) -> Result<()> {
-        let functions = self.decoded.info().bodies.len();
-        if code.len() != functions {
+        self.load_with(variant, code, Vec::new()).map(drop)
+    }
+
+    /// [`ModuleInner::load`] of code that also has loops of these functions. None if there was code already.
+    fn load_with(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        code: CompiledCode,
+        loops: Vec<DefinedFuncIndex>,
+    ) -> Result<Option<&Arc<LoadedCode>>> {
+        let bodies = &self.decoded.info().bodies;
+        let is_whole = code.len() == bodies.len() + loops.len();
+        if !is_whole || loops.iter().any(|defined| bodies.get(*defined).is_none()) {
             return Err(Error::usage(
                 UsageKind::Artifact,
                 "the compiled code is of another module",
             ));
         }
         self.engine.check_code(code.text().len())?;
-        let code = Arc::new(LoadedCode::publish(code, functions)?);
+        let code = Arc::new(LoadedCode::publish(code, loops)?);
         // Another thread may have been faster: then its code is used, and ours goes.
-        if self.slot(variant).set(code.clone()).is_ok() {
-            self.engine.code().insert(self, &code);
+        if self.slot(variant).set(code.clone()).is_err() {
+            return Ok(None);
         }
-        Ok(())
+        self.engine.code().insert(self, &code);
+        Ok(self.slot(variant).get())
     }
 
     /// The engine's signature of one of the module's types.

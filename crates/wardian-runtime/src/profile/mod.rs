@@ -38,6 +38,10 @@ pub struct FunctionProfile {
 /// What a module was given of what its functions did elsewhere.
 pub(crate) struct UsedProfile {
     pub(crate) profile: ModuleProfile,
+    /// Whether it was kept in a cache, so that the module is one that is used again and again.
+    pub(crate) is_kept: bool,
+    /// Functions that took too long to compile in a program that was soon over.
+    pub(crate) given_up: Vec<DefinedFuncIndex>,
     /// What calls through tables and references are expected to call, as a compiler wants it.
     pub(crate) expected: Vec<(CodeOffset, DefinedFuncIndex)>,
 }

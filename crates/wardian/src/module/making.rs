@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use wardian_runtime::listen::attach::compiled_in;
+use wardian_runtime::module::tiers::{KeptLoop, Notes};
 use wardian_runtime::module::{ModuleInner, cache_key, usual_variant};
-use wardian_runtime::profile::ModuleProfile as RawProfile;
 use wardian_vm::compiled::CompiledCode;
 
 impl Module {
@@ -101,7 +101,7 @@ impl Module {
             None => wardian_module::Module::decode(bytes, features, threads)?,
         };
         let module = Module::of(ModuleInner::new(engine.inner(), decoded, key)?);
-        module.use_profile(options, cached.as_mut())?;
+        let loops = module.use_profile(options, cached.as_mut())?;
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
@@ -109,7 +109,7 @@ impl Module {
         }
         let code = match cached.filter(is_enough) {
             None if config.kind != EngineKind::Compiled => {
-                module.begin_hot(options)?;
+                module.begin_hot(options, false)?;
                 return Ok(module);
             }
             Some(code) => code,
@@ -126,34 +126,37 @@ impl Module {
                 code
             }
         };
-        module.0.load(usual, code)?;
+        module.0.load_kept(code, loops.as_deref().unwrap_or_default())?;
         module.prepare_listeners()?;
-        module.begin_hot(options)?;
+        module.begin_hot(options, loops.is_some())?;
         Ok(module)
     }
 
     /// Uses the profile that is kept beside the code in the cache, in a tiered engine, or else that of the options. The former
-    /// includes the latter, whose hash is a part of the key in the cache.
+    /// includes the latter, whose hash is a part of the key in the cache. Returns of which loops the cache has code, if it has
+    /// a profile.
     fn use_profile(
         &self,
         options: &CompileOptions<'_>,
         cached: Option<&mut CompiledCode>,
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<KeptLoop>>> {
         let notes = cached.map(CompiledCode::take_notes).unwrap_or_default();
         let in_tiers = self.0.engine.kind() == EngineKind::Tiered;
-        let noted = RawProfile::from_bytes(&notes).ok().filter(|_| in_tiers);
-        if let Some(noted) = &noted {
-            self.0.trust_profile(noted);
+        if let Some(notes) = Notes::from_bytes(&notes).filter(|_| in_tiers) {
+            let loops = notes.loops.clone();
+            self.0.use_notes(notes);
+            return Ok(Some(loops));
         }
-        match noted.as_ref().or(options.profile.map(|profile| &profile.0)) {
-            Some(profile) => Ok(self.0.use_profile(profile)?),
-            None => Ok(()),
+        if let Some(profile) = options.profile {
+            self.0.use_profile(&profile.0)?;
         }
+        Ok(None)
     }
 
     /// Has compiled what is hot by the profile.
-    fn begin_hot(&self, options: &CompileOptions<'_>) -> Result<()> {
-        if self.0.engine.kind() != EngineKind::Tiered || options.profile.is_none() {
+    fn begin_hot(&self, options: &CompileOptions<'_>, is_kept: bool) -> Result<()> {
+        let has_profile = is_kept || options.profile.is_some();
+        if self.0.engine.kind() != EngineKind::Tiered || !has_profile {
             return Ok(());
         }
         self.0.compile_profiled(&|| options.stop_reason().is_some());

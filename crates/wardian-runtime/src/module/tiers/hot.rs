@@ -1,12 +1,13 @@
 //! What of a module was compiled because it was hot.
 
 use super::awaited::Awaited;
+use super::made::Made;
 use super::published::{Published, TierState};
 use super::queue::{Job, Work};
 use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::CodeAddr;
@@ -24,6 +25,8 @@ pub struct Tier {
     costs: Mutex<HashMap<DefinedFuncIndex, u64>>,
     /// What is compiled for guests that wait for it.
     pub(super) awaited: Awaited,
+    /// What is to be kept for other processes.
+    pub(super) made: Made,
 }
 
 /// The same for one variant.
@@ -34,8 +37,6 @@ struct HotCode {
     /// Loops that somebody wanted, by function.
     loops: Mutex<HashMap<DefinedFuncIndex, Loops>>,
     loaded: Mutex<Vec<Arc<LoadedCode>>>,
-    /// Functions that are to be kept for other processes.
-    made: Mutex<BTreeMap<DefinedFuncIndex, CompiledFunction>>,
 }
 
 /// What is known of a function's loops.
@@ -75,8 +76,6 @@ const MOST_LOOPS: usize = 8;
 
 /// Microseconds of compilation above which a function stays interpreted.
 const MOST: u64 = 10_000_000;
-/// From here on compilation is long: it does not get all threads.
-const LONG: u64 = 300_000;
 /// Up to here a guest that waits for it waits on its own thread.
 const SHORT: u64 = 30_000;
 
@@ -222,7 +221,7 @@ impl ModuleInner {
     fn want(self: &Arc<Self>, work: Work, request: CompileRequest<'_>) {
         let cost = self.cost(work.defined());
         if self.engine.settings().background {
-            self.engine.queue().want(self, work, cost > LONG, request.times);
+            self.engine.queue().want(self, work, cost, request.times);
         } else if cost > SHORT {
             self.tier.awaited.compile(self, work, request.stop);
         } else {
@@ -274,39 +273,9 @@ impl ModuleInner {
         let tier = self.tier.of(work.variant());
         tier.loaded.lock().unwrap_or_else(|e| e.into_inner()).push(code);
         if let Some(function) = kept {
-            let mut made = tier.made.lock().unwrap_or_else(|e| e.into_inner());
-            made.insert(work.defined(), function);
+            self.keep(work, function);
         }
         Ok(address)
-    }
-
-    fn is_kept(&self, work: Work) -> bool {
-        matches!(work, Work::Function { variant, .. } if variant == self.usual_variant())
-            && self.engine.cache().is_some()
-    }
-
-    /// Puts what was hot into the engine's cache, with what was there before, so that another process
-    /// begins with it compiled, and knows what calls through tables and references called.
-    pub(crate) fn keep_hot(&self) {
-        let (Some(cache), variant) = (self.engine.cache(), self.usual_variant()) else { return };
-        let made = &self.tier.of(variant).made;
-        let mut made = std::mem::take(&mut *made.lock().unwrap_or_else(|e| e.into_inner()));
-        if made.is_empty() {
-            return;
-        }
-        let before = self.loaded(variant);
-        let functions = self.decoded.info().bodies.indices().map(|defined| {
-            let known = made.remove(&defined);
-            known.or_else(|| before?.extract(defined)).unwrap_or_default()
-        });
-        // What cannot be laid out is not kept.
-        if let Ok(compiler) = self.engine.compiler()
-            && let Ok(code) = compiler.assemble(functions.collect())
-        {
-            let code = code.with_notes(self.whole_profile().to_bytes());
-            let key = self.cache_key();
-            cache.put(&key, &code.with_origin(*key.as_bytes()));
-        }
     }
 }
 
@@ -391,6 +360,30 @@ impl Tier {
             }
         }
         (is_hot, hot_loops)
+    }
+
+    /// Takes code that begins at a loop and was compiled by another process.
+    pub(super) fn insert_loop(
+        &self,
+        variant: MemoryVariant,
+        defined: DefinedFuncIndex,
+        header: CodeOffset,
+        entry: CodeAddr,
+    ) {
+        let mut loops = self.of(variant).loops();
+        loops.entry(defined).or_default().set(header, LoopState::Compiled(entry));
+    }
+
+    /// The loop at which this code of a function begins.
+    pub(super) fn header_of(
+        &self,
+        variant: MemoryVariant,
+        defined: DefinedFuncIndex,
+        entry: CodeAddr,
+    ) -> Option<CodeOffset> {
+        let loops = self.of(variant).loops();
+        let known = &loops.get(&defined)?.known;
+        known.iter().find(|(_, state)| *state == LoopState::Compiled(entry)).map(|known| known.0)
     }
 
     /// Code that the engine has to forget when the module goes.

@@ -14,12 +14,15 @@
 
 mod awaited;
 mod hot;
+mod kept;
+mod made;
 mod profile;
 mod published;
 mod queue;
 
 pub(crate) use hot::CompileRequest;
 pub use hot::Tier;
+pub use made::{KeptLoop, Notes};
 pub use published::TierState;
 pub use queue::CompileQueue;
 

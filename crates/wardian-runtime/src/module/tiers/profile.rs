@@ -11,6 +11,10 @@ use std::sync::Arc;
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex};
 use wardian_vm::compiled::CompiledIndex;
 
+/// A function of a module that is used again and again is compiled early if it counted this part of what makes it hot: its
+/// compilation is paid for after so many further starts.
+const WARM: u64 = 16;
+
 type Calls = BTreeMap<CodeOffset, CallTargets<FuncIndex>>;
 
 impl ModuleInner {
@@ -61,12 +65,6 @@ impl ModuleInner {
         *self.code_hash.get_or_init(|| CodeHash::of(&self.decoded))
     }
 
-    /// Takes a profile that was kept beside code of this module as one of this module, so that the module is not hashed a second
-    /// time.
-    pub fn trust_profile(&self, kept: &ModuleProfile) {
-        let _ = self.code_hash.set(kept.module);
-    }
-
     /// Whether a profile is one of this module.
     pub fn has_profile(&self, profile: &ModuleProfile) -> bool {
         profile.check(self.code_hash()).is_ok()
@@ -79,16 +77,24 @@ impl ModuleInner {
     /// It is the profile of another module.
     pub fn use_profile(&self, profile: &ModuleProfile) -> Result<()> {
         profile.check(self.code_hash())?;
+        self.set_profile(profile.clone(), false, Vec::new());
+        Ok(())
+    }
+
+    pub(super) fn set_profile(
+        &self,
+        profile: ModuleProfile,
+        is_kept: bool,
+        given_up: Vec<DefinedFuncIndex>,
+    ) {
         let mut expected = Vec::new();
         for (index, function) in &profile.functions {
             if let Some(defined) = self.defined(*index) {
                 expected.extend(self.expected_of(defined, &function.calls));
             }
         }
-        let used = UsedProfile { profile: profile.clone(), expected };
         debug_assert!(self.used_profile.get().is_none(), "a profile is used once");
-        let _ = self.used_profile.set(used);
-        Ok(())
+        let _ = self.used_profile.set(UsedProfile { profile, is_kept, given_up, expected });
     }
 
     /// The function with this index, if the module defines it: a profile may have any number.
@@ -143,12 +149,46 @@ impl ModuleInner {
     /// Calls and rounds until a function of so many bytes is hot.
     pub(crate) fn threshold(&self, defined: DefinedFuncIndex, bytes: usize) -> i32 {
         let hot_after = self.engine.settings().hot_after;
-        let known = self.profiled(defined);
-        match known.is_some_and(|known| known.is_hot || !known.hot_loops.is_empty()) {
+        match self.is_begun_early(defined) {
             // It is being compiled, and asks for that soon.
             true => ask_again(hot_after),
             false => threshold(hot_after, bytes),
         }
+    }
+
+    /// Whether a function is compiled, or a loop of it, when the module is made, by what it did elsewhere.
+    pub(super) fn is_begun_early(&self, defined: DefinedFuncIndex) -> bool {
+        self.profiled(defined).is_some_and(|known| self.urgency(defined, known).is_some())
+    }
+
+    /// How often a function was hot elsewhere; zero if it was warm in a module that is used again and again. None if it is not
+    /// to be compiled yet.
+    fn urgency(&self, defined: DefinedFuncIndex, known: &FunctionProfile) -> Option<u32> {
+        if known.is_hot || !known.hot_loops.is_empty() {
+            let hot_after = self.engine.settings().hot_after;
+            let more = known.count.saturating_sub(self.hot_at(defined));
+            let more = more / ask_again(hot_after).max(1) as u64;
+            return Some(u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1));
+        }
+        let may_be_warm = |used: &UsedProfile| used.is_kept && !used.given_up.contains(&defined);
+        let is_warm = self.is_warm_at(defined, known.count);
+        (is_warm && self.used_profile.get().is_some_and(may_be_warm)).then_some(0)
+    }
+
+    /// Whether a function has counted a good part of what makes it hot.
+    pub(super) fn is_warm(&self, defined: DefinedFuncIndex) -> bool {
+        let code = self.interpreted_before(defined);
+        code.is_some_and(|code| self.is_warm_at(defined, code.counted()))
+    }
+
+    fn is_warm_at(&self, defined: DefinedFuncIndex, count: u64) -> bool {
+        count > 0 && count >= self.hot_at(defined) / WARM
+    }
+
+    /// Calls and rounds after which a function is hot of which nothing is known.
+    fn hot_at(&self, defined: DefinedFuncIndex) -> u64 {
+        let bytes = self.decoded.info().bodies[defined].len();
+        threshold(self.engine.settings().hot_after, bytes) as u64
     }
 
     /// Has everything compiled that was hot by the profile, the hottest first: of each function either all of it, or the
@@ -170,18 +210,13 @@ impl ModuleInner {
 
     /// Functions that were hot, how often, and with the loop that was hot if not all of it was.
     fn profiled_work(&self) -> Vec<(u32, DefinedFuncIndex, Option<CodeOffset>)> {
-        let (info, hot_after) = (self.decoded.info(), self.engine.settings().hot_after);
         let functions =
             self.used_profile.get().into_iter().flat_map(|used| &used.profile.functions);
         let work = functions.filter_map(|(index, function)| {
             let defined = self.defined(*index)?;
-            let header = match function.is_hot {
-                true => None,
-                false => Some(*function.hot_loops.first()?),
-            };
-            let first = threshold(hot_after, info.bodies[defined].len()) as u64;
-            let more = function.count.saturating_sub(first) / ask_again(hot_after).max(1) as u64;
-            Some((u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1), defined, header))
+            let times = self.urgency(defined, function)?;
+            let header = function.hot_loops.first().filter(|_| !function.is_hot);
+            Some((times, defined, header.copied()))
         });
         let mut work: Vec<_> = work.collect();
         work.sort_by_key(|(times, ..)| Reverse(*times));

@@ -3,7 +3,7 @@
 use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::torture::{self, Point};
@@ -16,11 +16,14 @@ pub struct CompileQueue {
     threads: usize,
 }
 
+#[derive(Default)]
 struct Shared {
     /// How many threads may do long work at once: if possible one is left for the rest.
     most_long: usize,
     state: Mutex<State>,
     wake: Condvar,
+    /// Notified when some work is done.
+    done: Condvar,
 }
 
 #[derive(Default)]
@@ -44,8 +47,8 @@ type Key = (usize, Work);
 
 struct Wanted {
     asked: u32,
-    /// Whether it is expected to take long.
-    long: bool,
+    /// Microseconds that it may take.
+    cost: u64,
     module: Weak<ModuleInner>,
 }
 
@@ -66,24 +69,26 @@ pub(super) struct Job {
 
 /// How long a thread waits for more work.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Work that may take so many microseconds is long: it does not get all threads.
+const LONG: u64 = 300_000;
 
 impl CompileQueue {
     /// A queue for at most so many threads.
     pub fn new(threads: usize) -> CompileQueue {
         let threads = threads.max(1);
         let most_long = threads.saturating_sub(1).max(1);
-        let shared = Shared { most_long, state: Mutex::default(), wake: Condvar::new() };
+        let shared = Shared { most_long, ..Shared::default() };
         CompileQueue { shared: Arc::new(shared), threads }
     }
 
-    /// Adds work that is hot so many times, or makes it more urgent by as much; `long` if it is expected to take long.
-    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work, long: bool, times: u32) {
+    /// Adds work that was hot so many times, or makes it more urgent by as much, and may take so many microseconds.
+    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work, cost: u64, times: u32) {
         let mut state = self.shared.lock();
         let key = (Arc::as_ptr(module) as usize, work);
         if state.running.contains(&key) {
             return;
         }
-        let new = || Wanted { asked: 0, long, module: Arc::downgrade(module) };
+        let new = || Wanted { asked: 0, cost, module: Arc::downgrade(module) };
         let wanted = state.wanted.entry(key).or_insert_with(new);
         wanted.asked = wanted.asked.saturating_add(times);
         if state.idle > 0 {
@@ -107,6 +112,28 @@ impl CompileQueue {
         let mut state = self.shared.lock();
         state.wanted.retain(|(of, _), _| *of != module as usize);
         state.served.remove(&(module as usize));
+    }
+
+    /// Waits until such work of a module that is under way is done, but not longer than this. Returns what is not done.
+    pub(super) fn finish(
+        &self,
+        module: *const ModuleInner,
+        patience: Duration,
+        which: impl Fn(Work) -> bool,
+    ) -> Vec<Work> {
+        // What is longer than the clock has is as good as for ever.
+        let until = Instant::now().checked_add(patience);
+        let is_meant = |(of, work): &Key| *of == module as usize && which(*work);
+        let mut state = self.shared.lock();
+        loop {
+            let running = state.running.iter().filter(|key| is_meant(key)).map(|key| key.1);
+            let left = until.map_or(patience, |u| u.saturating_duration_since(Instant::now()));
+            if left.is_zero() || running.clone().next().is_none() {
+                return running.collect();
+            }
+            let waited = self.shared.done.wait_timeout(state, left);
+            state = waited.unwrap_or_else(|e| e.into_inner()).0;
+        }
     }
 }
 
@@ -141,6 +168,7 @@ impl Shared {
                 state = self.lock();
                 state.running.retain(|running| *running != key);
                 state.long -= usize::from(long);
+                self.done.notify_all();
                 continue;
             }
             if state.closed {
@@ -164,14 +192,15 @@ impl Shared {
 }
 
 impl State {
-    /// What is done next: of the module that has waited longest for its turn the hottest.
+    /// What is done next: of the module that has waited longest for its turn the hottest, of them the cheapest.
     fn choose(&self, most_long: usize) -> Option<Key> {
-        let possible = self.wanted.iter().filter(|(_, w)| !w.long || self.long < most_long);
+        let possible = self.wanted.iter().filter(|(_, w)| !w.is_long() || self.long < most_long);
         if let Some(any) = torture::choose(possible.clone().count()) {
             return possible.map(|(key, _)| *key).nth(any);
         }
         let first = possible.min_by_key(|((module, _), wanted)| {
-            (self.served.get(module).copied().unwrap_or(0), std::cmp::Reverse(wanted.asked))
+            let served = self.served.get(module).copied().unwrap_or(0);
+            (served, std::cmp::Reverse(wanted.asked), wanted.cost)
         });
         first.map(|(key, _)| *key)
     }
@@ -182,7 +211,13 @@ impl State {
         let wanted = self.wanted.remove(&key)?;
         self.turn += 1;
         self.served.insert(key.0, self.turn);
-        Some((key, wanted.long, Job { module: wanted.module, work: key.1 }))
+        Some((key, wanted.is_long(), Job { module: wanted.module, work: key.1 }))
+    }
+}
+
+impl Wanted {
+    fn is_long(&self) -> bool {
+        self.cost > LONG
     }
 }
 
@@ -211,7 +246,8 @@ mod tests {
     fn state(wanted: &[(usize, u32, u32, bool)]) -> State {
         let mut state = State::default();
         for (module, defined, asked, long) in wanted.iter().copied() {
-            let wanted = Wanted { asked, long, module: Weak::new() };
+            let cost = if long { LONG + 1 } else { LONG };
+            let wanted = Wanted { asked, cost, module: Weak::new() };
             state.wanted.insert((module, work(DefinedFuncIndex::from_u32(defined))), wanted);
         }
         state
@@ -250,5 +286,23 @@ mod tests {
             state.next(1).map(|(key, ..)| key),
             Some((1, work(DefinedFuncIndex::from_u32(0))))
         );
+    }
+
+    #[test]
+    fn what_is_under_way_is_waited_for() {
+        let queue = CompileQueue::new(1);
+        let module = std::ptr::without_provenance::<ModuleInner>(16);
+        let [first, second] = [0, 1].map(|at| work(DefinedFuncIndex::from_u32(at)));
+        queue.shared.lock().running = vec![(16, first), (16, second), (32, first)];
+        let short = Duration::from_millis(5);
+        assert_eq!(queue.finish(module, short, |work| work == first), [first]);
+        assert_eq!(queue.finish(module, Duration::ZERO, |_| true), [first, second]);
+        assert_eq!(queue.finish(module, Duration::MAX, |_| false), []);
+        let shared = queue.shared.clone();
+        std::thread::spawn(move || {
+            shared.lock().running.retain(|(of, _)| *of == 32);
+            shared.done.notify_all();
+        });
+        assert_eq!(queue.finish(module, Duration::from_secs(600), |_| true), []);
     }
 }
