@@ -83,7 +83,11 @@ fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn own(kind: EngineKind, wasm: &[u8]) -> Result<(wardian::Store<()>, wardian::Instance)> {
+/// A store of Wardian's with an instance.
+pub(crate) fn own(
+    kind: EngineKind,
+    wasm: &[u8],
+) -> Result<(wardian::Store<()>, wardian::Instance)> {
     let engine = engines::wardian_of(kind)?;
     let module = wardian::Module::new(&engine, wasm)?;
     let mut store = wardian::Store::new(&engine, ());

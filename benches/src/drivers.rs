@@ -4,7 +4,7 @@
 use crate::commands;
 use crate::measure::Contender;
 use crate::options::{Clock, Options, Result};
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -92,6 +92,11 @@ impl Drivers {
         }
     }
 
+    /// The first of them, to call it without having it warmed up.
+    pub(crate) fn first(&self) -> Option<RefMut<'_, Driver>> {
+        self.drivers.first().map(RefCell::borrow_mut)
+    }
+
     /// What the drivers say that they are, with the columns in which their figures stand.
     pub(crate) fn versions(&self) -> Vec<(&'static str, String)> {
         self.drivers.iter().map(|d| (d.borrow().engine, d.borrow().version.clone())).collect()
@@ -161,7 +166,7 @@ impl Driver {
     }
 
     /// The checksum, and the time as the driver has measured it.
-    fn call(&mut self, name: &str, units: u64) -> Result<(i64, Duration)> {
+    pub(crate) fn call(&mut self, name: &str, units: u64) -> Result<(i64, Duration)> {
         let to = self.to.as_mut().ok_or("no pipe")?;
         writeln!(to, "{name} {units}")?;
         to.flush()?;

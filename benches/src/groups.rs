@@ -1,5 +1,6 @@
 //! The groups of figures, what is to be shown, and what is said of them in a report.
 
+use crate::drivers::V8;
 use crate::engines::{POOLING, WASMI, WASMTIME, WASMTIME_COPYING};
 use crate::hooks::{self, WITHOUT};
 use crate::measure::{ABSOLUTE, Row};
@@ -7,7 +8,7 @@ use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
     calls, checkpoint, children, cold, cpu, curves, exceptions, fork, gc, image, instantiate,
-    observe, snapshot, stop, translate, trap, variants,
+    observe, snapshot, stop, translate, trap, variants, warmup,
 };
 
 /// A group of figures.
@@ -40,6 +41,14 @@ pub(crate) const GROUPS: &[Kind] = &[
             `benches/guests`; rows that begin with `wat_` are written by hand. `tiered` is measured once what is \
             hot has been compiled, and so is V8. `native` is the same Rust source compiled for any processor of \
             this kind. wasm3 has no SIMD: a second table, if there is one, has the guests built without it.",
+    },
+    Kind {
+        name: "warmup",
+        run: warmup::run,
+        targets: &[at_most(V8, "", 1.5, ANY)],
+        about: "From the first call of a guest of `cpu` in a new tiered engine, in which nothing is compiled, until its calls of \
+            about a millisecond take at most 1.05 of what they take in the end; wall time, without making the module. V8 in a \
+            process of its own.",
     },
     Kind {
         name: "gc",

@@ -29,6 +29,7 @@ mod stop;
 mod translate;
 mod trap;
 mod variants;
+mod warmup;
 
 use groups::GROUPS;
 use options::{Options, Result};

@@ -45,7 +45,7 @@ wardian-benches [GROUP]… [OPTIONS]
 wardian-benches report --out FILE.md [GROUP]… [OPTIONS]: also write a report, with charts in a folder
 beside it that has its name
 
-Groups: cpu gc exceptions translate cold entry host instantiate trap compile idle listener stack snapshot image
+Groups: cpu warmup gc exceptions translate cold entry host instantiate trap compile idle listener stack snapshot image
 fork forkable checkpoint stop checked capture observe sampler curves all (default: all)
 
   --filter TEXT      only rows whose name contains TEXT
