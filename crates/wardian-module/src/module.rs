@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 use wardian_types::{
-    CodeOffset, CoreFeatures, DefinedFuncIndex, FuncIndex, GuestAddr, IndexVec, SubType, TypeNumber,
+    CodeOffset, CoreFeatures, DefinedFuncIndex, FuncIndex, GuestAddr, IndexVec, ModuleOffset,
+    SubType, TypeNumber,
 };
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
@@ -224,7 +225,7 @@ impl Module {
     /// without debug information.
     pub fn source_files(&self, range: Range<CodeOffset>, reported: &mut dyn FnMut(&str, u32)) {
         let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, reported) };
-        let offset = |at: usize| CodeOffset::from_usize(at - self.info.code_section);
+        let offset = |at: usize| self.info.code_offset(ModuleOffset::from_usize(at));
         let first =
             self.info.bodies.as_slice().partition_point(|body| offset(body.end) <= range.start);
         for (defined, body) in self.info.bodies.enumerated().skip(first) {

@@ -50,6 +50,12 @@ macro_rules! index_types {
                 self.0 as usize
             }
 
+            /// The index so many further on.
+            #[inline]
+            pub const fn add(self, further: u32) -> $name {
+                $name(self.0 + further)
+            }
+
             /// All indices from `start` up to `end`, without that one.
             pub fn range(range: ::core::ops::Range<$name>) -> impl DoubleEndedIterator<Item = $name> + ExactSizeIterator {
                 (range.start.index()..range.end.index()).map($name::from_usize)
@@ -131,6 +137,9 @@ index_types! {
 
     /// A local of a function. Parameters come first.
     pub struct LocalIndex;
+
+    /// An operand on the operand stack of a function. The lowest is 0.
+    pub struct OperandIndex;
 
     /// A label of a branch: how many blocks are between it and the branch.
     pub struct LabelIndex;

@@ -12,6 +12,7 @@ mod function;
 mod guest_addr;
 mod index;
 mod index_vec;
+mod module_offset;
 mod object_offset;
 mod trap;
 mod value;
@@ -27,10 +28,11 @@ pub use function::FuncType;
 pub use guest_addr::GuestAddr;
 pub use index::{
     CodeOffset, DataIndex, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, ElemIndex,
-    FieldIndex, FuncIndex, GlobalIndex, Index, LabelIndex, LocalIndex, MemoryIndex, TableIndex,
-    TagIndex, TypeIndex, TypeNumber,
+    FieldIndex, FuncIndex, GlobalIndex, Index, LabelIndex, LocalIndex, MemoryIndex, OperandIndex,
+    TableIndex, TagIndex, TypeIndex, TypeNumber,
 };
 pub use index_vec::IndexVec;
+pub use module_offset::ModuleOffset;
 pub use object_offset::ObjectOffset;
 pub use trap::TrapCode;
 pub use value::{DeclaredType, HeapType, Hierarchy, RefType, ValType};

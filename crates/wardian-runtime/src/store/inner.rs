@@ -361,7 +361,7 @@ impl StoreInner {
         let layout = FrameLayout::new(params, further.iter().copied());
         let slots = layout.locals.iter().zip(&types).flat_map(|(first, ty)| {
             let slots = i32::try_from(ty.slots()).unwrap_or_default();
-            (0..slots).map(move |i| first + i)
+            (0..slots).map(move |i| first.add(i))
         });
         frame.locals = slots.map(|slot| frames.slot(slot)).collect();
         frame.objects = self.objects_of_frame(frame, &layout, &types, frames, pc);

@@ -14,18 +14,19 @@
 //! checkpoint. A bit for each cell says whether its local is live there. What is live was stored before.
 
 use super::CompiledIndex;
+use crate::addr::FpOffset;
 use std::ops::Range;
-use wardian_types::{CodeOffset, IndexVec, LocalIndex};
+use wardian_types::{CodeOffset, IndexVec, LocalIndex, OperandIndex};
 
 /// The points of a compiled function; none if it cannot be captured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameTable {
-    /// The cell of the instance, in bytes from the frame pointer.
-    pub instance: i32,
-    /// The first operand, likewise.
-    pub operands: i32,
-    /// Which local each cell has, and where it lies, in bytes behind that of the instance.
-    pub cells: IndexVec<CellIndex, (LocalIndex, u32)>,
+    /// The cell of the instance.
+    pub instance: FpOffset,
+    /// The first operand.
+    pub operands: FpOffset,
+    /// Which local each cell has, and where it lies.
+    pub cells: IndexVec<CellIndex, (LocalIndex, CellOffset)>,
     /// In ascending order of offset and side.
     pub points: Vec<FramePoint>,
 }
@@ -34,8 +35,8 @@ wardian_types::index_types! {
     /// A place in a function's frame where it stores a local.
     pub struct CellIndex;
 
-    /// An operand of a frame, from the bottom of its operand stack.
-    pub struct OperandIndex;
+    /// Where a cell lies: bytes behind that of the instance, or where operands are stored, behind the first of those.
+    pub struct CellOffset;
 }
 
 /// A point of a function.
@@ -65,8 +66,14 @@ impl FrameTable {
         let mut caught = Vec::new();
         let (cells, points) = (self.cells.len() as u32, self.points.len() as u32);
         let start = words.len();
-        words.extend([self.instance as u32, self.operands as u32, cells, points, 0]);
-        self.cells.iter().for_each(|(local, at)| words.extend([local.as_u32(), *at]));
+        words.extend([
+            self.instance.as_i32() as u32,
+            self.operands.as_i32() as u32,
+            cells,
+            points,
+            0,
+        ]);
+        self.cells.iter().for_each(|(local, at)| words.extend([local.as_u32(), at.as_u32()]));
         let bits = self.cells.len().div_ceil(32);
         for point in &self.points {
             let mut list = 0;
@@ -110,8 +117,8 @@ impl FrameTable {
 /// The words of a table, taken apart. Whatever they say, nothing here panics.
 #[derive(Clone, Copy)]
 struct View<'a> {
-    instance: i32,
-    operands: i32,
+    instance: FpOffset,
+    operands: FpOffset,
     cells: &'a [u32],
     /// How many there are.
     points: usize,
@@ -129,8 +136,8 @@ impl<'a> View<'a> {
         let stride = POINT + (cells.len() / 2).div_ceil(32);
         let (words, rest) = rest.split_at_checked((points as usize).checked_mul(stride)?)?;
         (rest.len() == caught as usize).then_some(View {
-            instance: instance as i32,
-            operands: operands as i32,
+            instance: FpOffset::from_i32(instance as i32),
+            operands: FpOffset::from_i32(operands as i32),
             cells,
             points: points as usize,
             stride,
@@ -139,8 +146,9 @@ impl<'a> View<'a> {
         })
     }
 
-    fn cells(self) -> impl Iterator<Item = (LocalIndex, u32)> + 'a {
-        self.cells.as_chunks::<2>().0.iter().map(|[local, at]| (LocalIndex::from_u32(*local), *at))
+    fn cells(self) -> impl Iterator<Item = (LocalIndex, CellOffset)> + 'a {
+        let cells = self.cells.as_chunks::<2>().0.iter();
+        cells.map(|[local, at]| (LocalIndex::from_u32(*local), CellOffset::from_u32(*at)))
     }
 
     fn key(&self, at: usize) -> Option<(u32, bool)> {
@@ -228,22 +236,22 @@ impl<'a> CapturedFrame<'a> {
         self.caught.binary_search(&operand.as_u32()).is_ok()
     }
 
-    /// Where its instance is, in bytes from the frame pointer.
-    pub fn instance(&self) -> i32 {
+    /// Where its instance is.
+    pub fn instance(&self) -> FpOffset {
         self.view.instance
     }
 
-    /// Its live locals, and where they are, in bytes from the frame pointer.
-    pub fn locals(self) -> impl Iterator<Item = (LocalIndex, i32)> + 'a {
+    /// Its live locals, and where they are.
+    pub fn locals(self) -> impl Iterator<Item = (LocalIndex, FpOffset)> + 'a {
         self.live().filter_map(move |cell| {
             let words = self.view.cells.get(2 * cell.index()..)?;
             let (local, at) = (*words.first()?, *words.get(1)?);
-            Some((LocalIndex::from_u32(local), self.view.instance.wrapping_add_unsigned(at)))
+            Some((LocalIndex::from_u32(local), self.view.instance.above(at)))
         })
     }
 
-    /// Where its operands begin, in bytes from the frame pointer: each takes one slot of eight bytes, a vector two.
-    pub fn operands(&self) -> i32 {
+    /// Where its operands begin: each takes one slot of eight bytes, a vector two.
+    pub fn operands(&self) -> FpOffset {
         self.view.operands
     }
 }
@@ -278,9 +286,10 @@ impl FrameTables {
 
 #[cfg(test)]
 mod tests {
-    use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables, OperandIndex};
+    use super::{CapturedFrame, CellIndex, CellOffset, FramePoint, FrameTable, FrameTables};
+    use crate::addr::FpOffset;
     use crate::compiled::CompiledIndex;
-    use wardian_types::{CodeOffset, LocalIndex};
+    use wardian_types::{CodeOffset, LocalIndex, OperandIndex};
 
     fn table() -> FrameTable {
         let point = |offset, before, live: &[u32], caught: &[u32]| FramePoint {
@@ -290,9 +299,11 @@ mod tests {
             caught: caught.iter().copied().map(OperandIndex::from_u32).collect(),
         };
         FrameTable {
-            instance: -400,
-            operands: -64,
-            cells: (0..40).map(|cell| (LocalIndex::from_u32(cell + 3), 8 * (cell + 1))).collect(),
+            instance: FpOffset::from_i32(-400),
+            operands: FpOffset::from_i32(-64),
+            cells: (0..40)
+                .map(|cell| (LocalIndex::from_u32(cell + 3), CellOffset::from_u32(8 * (cell + 1))))
+                .collect(),
             points: vec![
                 point(7, false, &[0, 31, 32, 39], &[]),
                 point(7, true, &[], &[1, 4]),
@@ -322,9 +333,13 @@ mod tests {
             CapturedFrame::find(words, CodeOffset::from_u32(offset), before)
         };
         let found = find(1, 7, false).expect("it is there");
-        let locals: Vec<_> = found.locals().map(|(local, at)| (local.as_u32(), at)).collect();
+        let locals: Vec<_> =
+            found.locals().map(|(local, at)| (local.as_u32(), at.as_i32())).collect();
         assert_eq!(locals, [(3, -392), (34, -144), (35, -136), (42, -80)]);
-        assert_eq!((found.instance(), found.operands(), found.caught), (-400, -64, &[][..]));
+        assert_eq!(
+            (found.instance().as_i32(), found.operands().as_i32(), found.caught),
+            (-400, -64, &[][..])
+        );
         let found = find(3, 7, true).expect("it is there");
         assert_eq!((found.locals().count(), found.caught), (0, &[1, 4][..]));
     }
