@@ -119,7 +119,7 @@ impl StoreInner {
 
     /// Writes down what the guest waits for.
     fn capture_wait(&self) -> Option<WaitState> {
-        let Waiting { memory, address, queued } = self.waits.current()?;
+        let Waiting { memory, address, queued } = self.suspension.current_wait()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
         Some(WaitState { memory: *memory, address: *address, left, place })
