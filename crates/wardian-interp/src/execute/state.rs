@@ -1,7 +1,7 @@
 //! What handlers have in hand, and how they are written.
 
 use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
-use wardian_types::TrapCode;
+use wardian_types::{ArrayElementIndex, TrapCode};
 use wardian_vm::addr::{CtxOffset, StackAddr, VmCtxPtr};
 use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::{Function, Service, exit, header};
@@ -125,6 +125,7 @@ words! {
     f32: w => f32::from_bits(w as u32), v => u64::from(v.to_bits());
     f64: w => f64::from_bits(w), v => v.to_bits();
     HeapRef: w => HeapRef::in_low_half(w), v => v.as_word();
+    ArrayElementIndex: w => ArrayElementIndex::from_u32(w as u32), v => u64::from(v.as_u32());
     bool: w => w as u32 != 0, v => u64::from(v);
 }
 

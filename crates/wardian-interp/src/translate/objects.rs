@@ -7,7 +7,9 @@ use crate::op;
 use crate::operand::{D, Far, S, U16, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::{Array, Cast, Object};
-use wardian_types::{Index, ObjectOffset, OperandIndex, StorageType, TrapCode, TypeIndex};
+use wardian_types::{
+    ArrayElementIndex, Index, ObjectOffset, OperandIndex, StorageType, TrapCode, TypeIndex,
+};
 use wardian_vm::heap::shape;
 use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::layout::Builtin;
@@ -227,7 +229,7 @@ impl Body<'_> {
         self.allocate_array(ty, len)?;
         // The length is no element.
         let size = element.storage.size();
-        let offset = move |at| shape::element_at(size, at);
+        let offset = move |at| shape::element_at(size, ArrayElementIndex::from_u32(at));
         let object = S(self.slot_at(first.add(count + 1)));
         self.fill(first, object, (0..count).map(move |at| (element.storage, offset(at))))
     }

@@ -308,7 +308,8 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
         callable: Callable,
         slots: Vec<u64>,
     ) -> AsyncCall<'a, T> {
-        let (open, closed) = (store.inner.listening.depth(), store.inner.entities.closed_instances());
+        let (open, closed) =
+            (store.inner.listening.depth(), store.inner.entities.closed_instances());
         let (lifetime, begin, has_returned) = (PhantomData, Begin::Call, false);
         let (paused, before, results) = (None, None, None);
         AsyncCall {

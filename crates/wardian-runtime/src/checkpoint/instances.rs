@@ -17,7 +17,7 @@ use crate::value::Extern;
 use std::any::TypeId;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, engine_type};
-use wardian_types::{FuncIndex, GlobalIndex, ValType};
+use wardian_types::{FieldIndex, FuncIndex, GlobalIndex, ValType};
 
 impl<T: Embedder> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -114,6 +114,7 @@ impl<T: Embedder> StoreData<T> {
         }
         for (state, object) in state.objects.iter().zip(values.objects.clone()) {
             for (index, value) in state.values.iter().enumerate() {
+                let index = FieldIndex::from_usize(index);
                 let ty = self.inner.field_type(&object, index)?;
                 let words = values.slots(&mut self.inner, ty, *value, false)?;
                 self.inner.fill_field(&object, index, words)?;

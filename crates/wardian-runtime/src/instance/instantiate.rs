@@ -25,7 +25,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
 use wardian_types::{
-    FuncIndex, GlobalIndex, IndexVec, MemoryIndex, MemoryType, TableIndex, TagIndex, ValType,
+    DataOffset, FuncIndex, GlobalIndex, GuestAddr, IndexVec, MemoryIndex, MemoryType,
+    SegmentElementIndex, TableElementIndex, TableIndex, TagIndex, ValType,
 };
 use wardian_vm::addr::{CtxOffset, VmCtxPtr};
 use wardian_vm::compiled::MemoryVariant;
@@ -488,7 +489,9 @@ impl StoreInner {
             if let SegmentMode::Active { index, offset } = &elements.mode {
                 let to = self.offset(instance, offset, info.tables[*index].table64)?;
                 let len = elements.items.len() as u64;
-                self.init_table(instance, *index, segment, [to, 0, len], true)?;
+                let to = (*index, TableElementIndex::from_u64(to));
+                let from = (segment, SegmentElementIndex::FIRST);
+                self.init_table(instance, to, from, len, true)?;
             }
             if elements.mode != SegmentMode::Passive {
                 self.entities[instance].segments_mut().drop_elements(segment);
@@ -507,7 +510,8 @@ impl StoreInner {
             if !written {
                 let to = self.offset(instance, offset, info.memories[*index].memory64)?;
                 let len = data.range.len() as u64;
-                self.init_memory(instance, *index, segment, [to, 0, len], true)?;
+                let to = (*index, GuestAddr::from_u64(to));
+                self.init_memory(instance, to, (segment, DataOffset::FIRST), len, true)?;
             }
             self.entities[instance].segments_mut().drop_data(segment);
         }
