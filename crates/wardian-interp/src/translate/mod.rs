@@ -239,7 +239,7 @@ impl<'a> Body<'a> {
 
     fn translate(&mut self, body: &FunctionBody<'_>) -> Outcome {
         let mut reader = body.get_locals_reader()?;
-        self.locate(body.range().start);
+        self.locate(ModuleOffset::from_u64(body.range().start));
         let mut slot = FrameSlot::from_i32(-self.params);
         for ty in self.ty.params() {
             slot = self.add_locals(1, *ty, slot)?;
@@ -255,10 +255,10 @@ impl<'a> Body<'a> {
         self.max_height = slot;
         self.prologue(slot.slots_from(first));
         let mut reader = OperatorsReader::new(reader.get_binary_reader());
-        self.locate(reader.original_position());
+        self.locate(ModuleOffset::from_u64(reader.original_position()));
         self.point(false, None);
         while !reader.eof() {
-            let position = reader.original_position();
+            let position = ModuleOffset::from_u64(reader.original_position());
             let operator = reader.read()?;
             self.locate(position);
             self.operator(operator)?;
@@ -271,8 +271,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn locate(&mut self, position: u64) {
-        self.position = self.env.info.code_offset(ModuleOffset::from_u64(position));
+    fn locate(&mut self, position: ModuleOffset) {
+        self.position = self.env.info.code_offset(position);
     }
 
     /// Adds locals of a type from a slot on, and tells which slot is next.

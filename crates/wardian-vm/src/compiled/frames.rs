@@ -37,6 +37,9 @@ wardian_types::index_types! {
 
     /// Where a cell lies: bytes behind that of the instance, or where operands are stored, behind the first of those.
     pub struct CellOffset;
+
+    /// A point of a table.
+    struct PointIndex;
 }
 
 /// A point of a function.
@@ -97,7 +100,8 @@ impl FrameTable {
     /// The table of which these are the words.
     pub(crate) fn from_words(words: &[u32]) -> FrameTable {
         let Some(view) = View::new(words) else { return FrameTable::default() };
-        let points = (0..view.points).filter_map(|at| view.point(at));
+        let points = PointIndex::range(PointIndex::FIRST..view.points);
+        let points = points.filter_map(|point| view.point(point));
         FrameTable {
             instance: view.instance,
             operands: view.operands,
@@ -120,8 +124,8 @@ struct View<'a> {
     instance: FpOffset,
     operands: FpOffset,
     cells: &'a [u32],
-    /// How many there are.
-    points: usize,
+    /// The one behind the last.
+    points: PointIndex,
     /// How many words each takes.
     stride: usize,
     words: &'a [u32],
@@ -139,7 +143,7 @@ impl<'a> View<'a> {
             instance: FpOffset::from_i32(instance as i32),
             operands: FpOffset::from_i32(operands as i32),
             cells,
-            points: points as usize,
+            points: PointIndex::from_u32(points),
             stride,
             words,
             caught: rest,
@@ -151,13 +155,14 @@ impl<'a> View<'a> {
         cells.map(|[local, at]| (LocalIndex::from_u32(*local), CellOffset::from_u32(*at)))
     }
 
-    fn key(&self, at: usize) -> Option<(u32, bool)> {
-        let words = self.words.get(at * self.stride..)?;
+    fn key(&self, point: PointIndex) -> Option<(u32, bool)> {
+        let words = self.words.get(point.index() * self.stride..)?;
         Some((*words.first()?, *words.get(1)? & 1 != 0))
     }
 
-    fn point(self, at: usize) -> Option<CapturedFrame<'a>> {
-        let words = self.words.get(at * self.stride..(at + 1) * self.stride)?;
+    fn point(self, point: PointIndex) -> Option<CapturedFrame<'a>> {
+        let start = point.index() * self.stride;
+        let words = self.words.get(start..start + self.stride)?;
         let ([offset, side], bits) = words.split_first_chunk::<POINT>()?;
         let caught = match (side >> 1).checked_sub(1) {
             None => &[][..],
@@ -205,11 +210,11 @@ impl<'a> CapturedFrame<'a> {
         before: bool,
     ) -> Option<CapturedFrame<'a>> {
         let view = View::new(words)?;
-        let Range { mut start, mut end } = 0..view.points;
+        let Range { mut start, mut end } = PointIndex::FIRST..view.points;
         while start < end {
-            let middle = start + (end - start) / 2;
+            let middle = start.add((end.as_u32() - start.as_u32()) / 2);
             match view.key(middle)?.cmp(&(offset.as_u32(), before)) {
-                std::cmp::Ordering::Less => start = middle + 1,
+                std::cmp::Ordering::Less => start = middle.add(1),
                 std::cmp::Ordering::Equal => return view.point(middle),
                 std::cmp::Ordering::Greater => end = middle,
             }
@@ -265,13 +270,13 @@ pub(crate) struct FrameTables {
 }
 
 impl FrameTables {
-    /// Adds that of the next function, of which there were `functions` before.
-    pub(crate) fn push(&mut self, table: &FrameTable, functions: usize) {
+    /// Adds that of the next function.
+    pub(crate) fn push(&mut self, table: &FrameTable, function: CompiledIndex) {
         if table.points.is_empty() && self.ends.is_empty() {
             return;
         }
         // Those before had none.
-        self.ends.resize(functions, 0);
+        self.ends.resize(function.index(), 0);
         table.to_words(&mut self.words);
         self.ends.push(self.words.len() as u32);
     }
@@ -317,7 +322,7 @@ mod tests {
         let mut tables = FrameTables::default();
         let none = FrameTable::default();
         [&none, &table(), &none, &table()].into_iter().enumerate().for_each(|(i, table)| {
-            tables.push(table, i);
+            tables.push(table, CompiledIndex::from_usize(i));
         });
         for function in 0..5 {
             let words = tables.of(CompiledIndex::from_u32(function));
