@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// Why not.
+    /// Ends a call whose frame [`State::may_enter`] refuses: with a trap if there is no room for it.
     #[inline(always)]
     pub(super) unsafe fn refuse(&self, function: *const Function, fp: *mut u64) -> u64 {
         // SAFETY: as above.

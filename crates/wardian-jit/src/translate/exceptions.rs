@@ -20,8 +20,7 @@
 //! below the values, for `rethrow`: interpreted code has it there too.
 
 use super::capture::{Homes, Stored};
-use super::control::FrameIndex;
-use super::control::Kind;
+use super::control::{FrameIndex, Kind};
 use super::env::{clif_type, preserving_signature};
 use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
