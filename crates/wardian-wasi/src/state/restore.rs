@@ -13,7 +13,7 @@ use super::{
 use crate::builder::WasiCtxBuilder;
 use crate::clock::{CarriedClocks, lock};
 use crate::ctx::{Inner, WasiCtx};
-use crate::descriptor::{lacking, stream_rights};
+use crate::descriptor::stream_rights;
 use crate::dir::{Dir, Open};
 use crate::errno::Errno;
 use crate::file::File;
@@ -215,7 +215,7 @@ impl Restoring<'_> {
             SavedKind::Device { preopen, path, access } => {
                 let kind = Filetype::CharacterDevice;
                 let fd = self.open(saved, *preopen, path, *access, 0, kind)?;
-                let base = saved.base & stream_rights(&fd, kind) & !lacks(*access);
+                let base = saved.base & stream_rights(&fd, kind) & !access.lacks();
                 let stat = Fdstat { base, ..plain(saved) };
                 let kind = Kind::Stream(Stream::Host(Host::nonblocking(fd)));
                 Ok(Descriptor::new(kind, stat, self.opened(*preopen, path)))
@@ -318,7 +318,7 @@ impl Restoring<'_> {
     ) -> Result<Descriptor, RestoreError> {
         host::seek(&fd, SeekFrom::Start(offset)).map_err(|error| self.failed(saved, error))?;
         let file = File::new(fd, self.homes[preopen].read_only);
-        let base = saved.base & rights::FILE & !lacks(access);
+        let base = saved.base & rights::FILE & !access.lacks();
         let stat = Fdstat { base, ..plain(saved) };
         Ok(Descriptor::new(Kind::File(file), stat, self.opened(preopen, path)))
     }
@@ -367,11 +367,6 @@ fn take(
     is_it: impl Fn(&Descriptor) -> bool,
 ) -> Option<Descriptor> {
     from.iter_mut().find(|slot| slot.as_ref().is_some_and(&is_it))?.take()
-}
-
-/// What the host's descriptor cannot do, as rights.
-fn lacks(access: Access) -> u64 {
-    lacking(access.read, access.write)
 }
 
 /// A descriptor without rights.
