@@ -28,6 +28,7 @@ use wardian_types::{
     DataOffset, FuncIndex, GlobalIndex, GuestAddr, IndexVec, MemoryIndex, MemoryType,
     SegmentElementIndex, TableElementIndex, TableIndex, TagIndex, ValType,
 };
+use wardian_vm::EntryKind;
 use wardian_vm::addr::{CtxOffset, VmCtxPtr};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::{VmImport, VmMemory, instance};
@@ -283,8 +284,11 @@ impl StoreInner {
                 let mut funcs = types.iter().filter_map(|ty| ty.func());
                 let in_memory = funcs.any(wardian_vm::returns_in_memory);
                 for in_memory in [Some(false), in_memory.then_some(true)].into_iter().flatten() {
-                    wardian_vm::make_interpreted_entries(count as u32, true, in_memory)
-                        .map_err(crate::call::runtime_calls::no_code_memory)?;
+                    wardian_vm::make_interpreted_entries(
+                        count as u32,
+                        EntryKind { noted: true, in_memory },
+                    )
+                    .map_err(crate::call::runtime_calls::no_code_memory)?;
                 }
                 let table = Block::new(2 * count * size_of::<usize>());
                 vm.write(CtxOffset::of(instance::INTERPRETED), table.address());
