@@ -1,8 +1,17 @@
 //! The inside of a store.
 
+mod lifetime;
+
+pub use crate::store::remote::CheckpointRequests;
+
+use crate::checkpoint::Standing;
+use crate::code::registry::Located;
+use crate::code::signatures::Signature;
 use crate::gc::objects::Gc;
 use crate::ids::{FuncId, InstanceId, MemoryId, TableId};
+use crate::limiter::Limiter;
 use crate::listen::listening::Listening;
+use crate::stack::backtrace::{Backtrace, Frame};
 use crate::store::asked::Asked;
 use crate::store::context::Context;
 use crate::store::entities::Entities;
@@ -13,17 +22,8 @@ use crate::store::host::HostCall;
 use crate::store::instance::InstanceData;
 use crate::store::memory::MemoryData;
 use crate::store::pending::PendingExit;
-use crate::store::samples::SamplePlace;
-mod lifetime;
-
-pub use crate::store::remote::CheckpointRequests;
-
-use crate::checkpoint::Standing;
-use crate::code::registry::Located;
-use crate::code::signatures::Signature;
-use crate::limiter::Limiter;
-use crate::stack::backtrace::{Backtrace, Frame};
 use crate::store::remote::Remote;
+use crate::store::samples::SamplePlace;
 use crate::store::suspension::Suspension;
 use crate::store::table::TableData;
 use crate::store::taken::Taken;
