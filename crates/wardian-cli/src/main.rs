@@ -4,6 +4,7 @@ mod args;
 mod cache;
 mod check;
 mod checkpoint;
+mod compat;
 mod compile;
 mod control;
 mod coverage;
@@ -11,7 +12,6 @@ mod doctor;
 mod ending;
 mod engine;
 mod guided;
-mod habits;
 mod host;
 mod input;
 mod inspect;
@@ -47,7 +47,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
-    let args = habits::with_run(std::env::args_os().collect());
+    let args = compat::with_run(std::env::args_os().collect());
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return report::command_line(error),

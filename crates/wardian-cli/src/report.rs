@@ -163,8 +163,8 @@ fn without_number(text: &str) -> &str {
 pub(crate) fn command_line(error: clap::Error) -> ExitCode {
     // A pipe that nobody reads any more is no reason to complain.
     let _ = error.print();
-    if let Some(here) = crate::habits::here(&error) {
-        note(&format!("here {here}"));
+    if let Some(replacement) = crate::compat::replacement(&error) {
+        note(&format!("here {replacement}"));
     }
     if error.use_stderr() { Exit::USAGE.into() } else { Exit::SUCCESS.into() }
 }

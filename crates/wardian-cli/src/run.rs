@@ -117,7 +117,7 @@ pub(crate) fn run(
 fn warn_of_misplaced(args: &RunArgs) {
     if std::io::stderr().is_terminal()
         && args.invoke.is_none()
-        && let Some(option) = crate::habits::misplaced(args.args())
+        && let Some(option) = crate::compat::misplaced(args.args())
     {
         report::note(&format!(
             "{option} is given to the guest; options of wardian come before the file, and after `--` there is no \

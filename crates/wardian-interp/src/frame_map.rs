@@ -12,6 +12,7 @@
 
 use crate::translation::CodeUnit;
 use wardian_types::CodeOffset;
+use wardian_vm::interpreted::FrameSlot;
 
 /// A point in a function, as WebAssembly has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +36,7 @@ pub struct FrameMap {
     /// `rethrow` needs them.
     pub caught: Vec<Operand>,
     /// The first slot behind the operands, whether they take room or not.
-    pub height: i32,
+    pub height: FrameSlot,
 }
 
 /// An operand of a frame.
@@ -51,7 +52,7 @@ pub struct Operand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In this slot and, if it is a vector, the next.
-    Slot(i32),
+    Slot(FrameSlot),
     /// Nowhere: these are its bits.
     Const(u64),
 }
@@ -90,7 +91,7 @@ impl<'a> FrameMaps<'a> {
         &mut self,
         unit: CodeUnit,
         point: Point,
-        height: i32,
+        height: FrameSlot,
         stack: impl Iterator<Item = (Operand, bool)>,
     ) {
         if self.wanted.includes(unit, point) {

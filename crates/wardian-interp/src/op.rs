@@ -5,6 +5,7 @@ use crate::operand::{
 };
 use crate::table::instructions;
 use std::fmt;
+use wardian_vm::interpreted::FrameSlot;
 
 /// Units before the operands. Where handlers jump from one to the next, an instruction begins with the
 /// address of its handler, so that the jump waits for one load only; elsewhere, with its number. The
@@ -28,7 +29,7 @@ pub(crate) trait Instruction: Copy {
     fn get(units: &[u16]) -> Self;
 
     /// Shows each slot that has to be within reach.
-    fn visit(&mut self, visit: &mut impl FnMut(&mut i32, Use, i32));
+    fn visit(&mut self, visit: &mut impl FnMut(&mut FrameSlot, Use, i32));
 
     /// Writes it as text; it begins at unit `at`.
     fn show(self, f: &mut fmt::Formatter<'_>, at: usize) -> fmt::Result;
@@ -125,7 +126,7 @@ macro_rules! define_one {
 
             #[inline]
             #[allow(unused_variables, reason = "some have no slots")]
-            fn visit(&mut self, visit: &mut impl FnMut(&mut i32, Use, i32)) {
+            fn visit(&mut self, visit: &mut impl FnMut(&mut FrameSlot, Use, i32)) {
                 $(self.$field.visit(visit);)*
             }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use wardian_vm::addr::CtxOffset;
+use wardian_vm::interpreted::FrameSlot;
 
 /// What the executor does with a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) trait Operand: Copy {
     fn get(units: &[u16]) -> Self;
 
     /// Shows each slot that has to be within reach: its number, use and width.
-    fn visit(&mut self, _visit: &mut impl FnMut(&mut i32, Use, i32)) {}
+    fn visit(&mut self, _visit: &mut impl FnMut(&mut FrameSlot, Use, i32)) {}
 
     /// Writes it as text. `end` is where the instruction ends.
     fn show(self, f: &mut fmt::Formatter<'_>, end: usize) -> fmt::Result;
@@ -48,10 +49,10 @@ macro_rules! slots {
     ($($(#[$doc:meta])* $name:ident $usage:ident $width:literal $defines:literal $register:expr, $mark:literal;)*) => { $(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $name(pub(crate) i32);
+        pub(crate) struct $name(pub(crate) FrameSlot);
 
-        impl From<i32> for $name {
-            fn from(slot: i32) -> Self {
+        impl From<FrameSlot> for $name {
+            fn from(slot: FrameSlot) -> Self {
                 Self(slot)
             }
         }
@@ -63,15 +64,16 @@ macro_rules! slots {
 
             #[inline]
             fn put(self, units: &mut [u16]) {
-                debug_assert!(i16::try_from(self.0).is_ok(), "a slot is out of reach");
-                units[0] = self.0 as i16 as u16;
+                let slot = self.0.as_i32();
+                debug_assert!(i16::try_from(slot).is_ok(), "a slot is out of reach");
+                units[0] = slot as i16 as u16;
             }
 
             fn get(units: &[u16]) -> Self {
-                Self(i32::from(units[0] as i16))
+                Self(FrameSlot::from(units[0] as i16))
             }
 
-            fn visit(&mut self, visit: &mut impl FnMut(&mut i32, Use, i32)) {
+            fn visit(&mut self, visit: &mut impl FnMut(&mut FrameSlot, Use, i32)) {
                 visit(&mut self.0, Use::$usage, $width);
             }
 
@@ -140,8 +142,6 @@ macro_rules! immediates {
 }
 
 immediates! {
-    /// A slot of any distance.
-    Far(i32) 2 "r{}";
     /// A small number.
     U16(u16) 1 "{}";
     /// A number that is zero-extended.
@@ -152,6 +152,27 @@ immediates! {
     U64(u64) 4 "{:#x}";
     /// All bits of a vector.
     V128(u128) 8 "{:#x}";
+}
+
+/// A slot of any distance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Far(pub(crate) FrameSlot);
+
+impl Operand for Far {
+    const UNITS: usize = 2;
+
+    #[inline]
+    fn put(self, units: &mut [u16]) {
+        I32(self.0.as_i32()).put(units);
+    }
+
+    fn get(units: &[u16]) -> Self {
+        Self(FrameSlot::from(I32::get(units).0))
+    }
+
+    fn show(self, f: &mut fmt::Formatter<'_>, _end: usize) -> fmt::Result {
+        write!(f, "r{}", self.0)
+    }
 }
 
 /// Where a branch goes, in units from the end of its instruction, whose last operand it is.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_module::ModuleInfo;
 use wardian_types::{CodeOffset, TagIndex};
 use wardian_vm::addr::CtxOffset;
-use wardian_vm::interpreted::Function;
+use wardian_vm::interpreted::{FrameSlot, Function};
 use wardian_vm::layout::InstanceLayout;
 
 /// What translated code does besides what WebAssembly says.
@@ -57,6 +57,9 @@ impl From<wasmparser::BinaryReaderError> for TranslateError {
 wardian_types::index_types! {
     /// A place in the code of a translated function, in units of 16 bits.
     pub struct CodeUnit;
+
+    /// A block while it is open, by how many are around it.
+    pub(crate) struct FrameIndex;
 }
 
 /// A handler of exceptions.
@@ -67,9 +70,9 @@ pub struct Handler {
     /// The tag that it catches; none if it catches every one.
     pub tag: Option<TagIndex>,
     /// The slot from which on it wants the values.
-    pub values: i32,
+    pub values: FrameSlot,
     /// The slot in which it wants a reference to the exception.
-    pub reference: Option<i32>,
+    pub reference: Option<FrameSlot>,
 }
 
 /// An entry in the table of handlers.
@@ -77,25 +80,33 @@ pub struct Handler {
 pub(crate) struct HandlerEntry {
     /// The code in which exceptions are caught.
     body: Range<CodeUnit>,
-    /// How many blocks are around the block that catches.
-    depth: u32,
+    /// The block that catches.
+    block: FrameIndex,
     action: Action,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Catch(Handler),
-    /// The search continues with blocks that have at most this many blocks around them.
-    Delegate(u32),
+    /// The search continues with this block, and those around it.
+    Delegate(FrameIndex),
 }
 
 impl HandlerEntry {
-    pub(crate) fn catch(body: Range<CodeUnit>, depth: u32, handler: Handler) -> HandlerEntry {
-        HandlerEntry { body, depth, action: Action::Catch(handler) }
+    pub(crate) fn catch(
+        body: Range<CodeUnit>,
+        block: FrameIndex,
+        handler: Handler,
+    ) -> HandlerEntry {
+        HandlerEntry { body, block, action: Action::Catch(handler) }
     }
 
-    pub(crate) fn delegate(body: Range<CodeUnit>, depth: u32, to: u32) -> HandlerEntry {
-        HandlerEntry { body, depth, action: Action::Delegate(to) }
+    pub(crate) fn delegate(
+        body: Range<CodeUnit>,
+        block: FrameIndex,
+        to: FrameIndex,
+    ) -> HandlerEntry {
+        HandlerEntry { body, block, action: Action::Delegate(to) }
     }
 }
 
@@ -143,13 +154,13 @@ impl Translation {
 
     /// The handlers for exceptions of the instruction at a unit of code, innermost first.
     pub fn handlers_at(&self, unit: CodeUnit) -> impl Iterator<Item = &Handler> {
-        let mut limit = u32::MAX;
+        let mut innermost = FrameIndex::from_u32(u32::MAX);
         self.handlers.iter().filter(move |entry| entry.body.contains(&unit)).filter_map(
             move |entry| match &entry.action {
-                _ if entry.depth > limit => None,
+                _ if entry.block > innermost => None,
                 Action::Catch(handler) => Some(handler),
                 Action::Delegate(to) => {
-                    limit = limit.min(*to);
+                    innermost = innermost.min(*to);
                     None
                 }
             },
@@ -178,10 +189,10 @@ impl Translation {
 /// waits for a call or is to be resumed.
 #[derive(Clone, Debug, Default)]
 pub struct References {
-    locals: Box<[i32]>,
+    locals: Box<[FrameSlot]>,
     /// Units of code, in ascending order, and where the operands of each end.
     ends: Vec<(CodeUnit, u32)>,
-    operands: Vec<i32>,
+    operands: Vec<FrameSlot>,
     /// Whether there would be so many that they are not kept.
     too_many: bool,
 }
@@ -191,7 +202,7 @@ impl References {
     const PER_UNIT: usize = 4;
     const LEAST: usize = 1 << 12;
 
-    pub(crate) fn set_locals(&mut self, locals: impl Iterator<Item = i32>) {
+    pub(crate) fn set_locals(&mut self, locals: impl Iterator<Item = FrameSlot>) {
         self.locals = locals.collect();
     }
 
@@ -203,7 +214,7 @@ impl References {
         }
     }
 
-    pub(crate) fn push(&mut self, at: CodeUnit, operands: impl Iterator<Item = i32>) {
+    pub(crate) fn push(&mut self, at: CodeUnit, operands: impl Iterator<Item = FrameSlot>) {
         let room = Self::LEAST.max(Self::PER_UNIT * at.index());
         if self.too_many || self.operands.len() > room {
             self.too_many = true;
@@ -216,7 +227,7 @@ impl References {
 
     /// The slots that hold references where a frame's ip is at this unit of the code; none if nothing is known of
     /// it, so that each slot may hold one.
-    pub fn at(&self, unit: CodeUnit) -> Option<impl Iterator<Item = i32> + '_> {
+    pub fn at(&self, unit: CodeUnit) -> Option<impl Iterator<Item = FrameSlot> + '_> {
         let i = self.ends.binary_search_by_key(&unit, |end| end.0).ok()?;
         let start = i.checked_sub(1).map_or(0, |before| self.ends[before].1);
         let operands = &self.operands[start as usize..self.ends[i].1 as usize];

@@ -10,19 +10,13 @@ pub fn direct_callees(
     bytes: &[u8],
     defined: DefinedFuncIndex,
 ) -> Vec<DefinedFuncIndex> {
-    let range = info.bodies.get(defined).cloned();
-    let Some(body) = range.and_then(|range| bytes.get(range)) else { return Vec::new() };
-    let mut callees = Vec::new();
-    // The body is valid, so that reading it does not fail.
-    if let Ok(operators) = FunctionBody::new(BinaryReader::new(body, 0)).get_operators_reader() {
-        for operator in operators.into_iter().map_while(Result::ok) {
-            if let Operator::Call { function_index: callee }
-            | Operator::ReturnCall { function_index: callee } = operator
-            {
-                callees.extend(info.defined_function(FuncIndex::from_u32(callee)));
-            }
+    let callee = |operator| match operator {
+        Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
+            info.defined_function(FuncIndex::from_u32(function_index))
         }
-    }
+        _ => None,
+    };
+    let mut callees: Vec<_> = operators(info, bytes, defined).filter_map(callee).collect();
     callees.sort_unstable();
     callees.dedup();
     callees
@@ -30,17 +24,24 @@ pub fn direct_callees(
 
 /// Whether a function makes tail calls.
 pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: DefinedFuncIndex) -> bool {
-    let range = info.bodies.get(defined).cloned();
-    let Some(body) = range.and_then(|range| bytes.get(range)) else { return false };
-    let Ok(reader) = FunctionBody::new(BinaryReader::new(body, 0)).get_operators_reader() else {
-        return false;
-    };
-    reader.into_iter().any(|operator| {
+    operators(info, bytes, defined).any(|operator| {
         matches!(
             operator,
-            Ok(Operator::ReturnCall { .. }
+            Operator::ReturnCall { .. }
                 | Operator::ReturnCallIndirect { .. }
-                | Operator::ReturnCallRef { .. })
+                | Operator::ReturnCallRef { .. }
         )
     })
+}
+
+/// The operators of a function, whose body is valid, so that reading it does not fail.
+fn operators<'a>(
+    info: &ModuleInfo,
+    bytes: &'a [u8],
+    defined: DefinedFuncIndex,
+) -> impl Iterator<Item = Operator<'a>> {
+    let body = info.bodies.get(defined).and_then(|range| bytes.get(range.clone()));
+    let body = body.map(|body| FunctionBody::new(BinaryReader::new(body, 0)));
+    let operators = body.and_then(|body| body.get_operators_reader().ok());
+    operators.into_iter().flatten().map_while(Result::ok)
 }

@@ -3,8 +3,8 @@
 use crate::{ConstExpr, ConstOp, DecodeError, ModuleInfo};
 use wardian_types::{
     ArrayType, CompositeType, DeclaredType, FieldType, FuncIndex, FuncType, GlobalIndex,
-    GlobalType, HeapType, MemoryType, RefType, StorageType, StructType, SubType, TableType,
-    TypeIndex, TypeKind, ValType,
+    GlobalType, HeapType, MemoryType, ModuleOffset, RefType, StorageType, StructType, SubType,
+    TableType, TypeIndex, TypeKind, ValType,
 };
 use wasmparser::{AbstractHeapType, CompositeInnerType, Operator, UnpackedIndex};
 
@@ -162,7 +162,7 @@ pub(crate) fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, 
     let mut ops = Vec::with_capacity(1);
     let mut reader = expr.get_operators_reader();
     loop {
-        let offset = reader.original_position();
+        let offset = ModuleOffset::from_u64(reader.original_position());
         let op = match reader.read().map_err(DecodeError::parser)? {
             Operator::I32Const { value } => ConstOp::I32(value),
             Operator::I64Const { value } => ConstOp::I64(value),

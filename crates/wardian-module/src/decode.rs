@@ -10,8 +10,8 @@ use crate::{
 };
 use std::ops::Range;
 use wardian_types::{
-    CoreFeatures, DeclaredType, FuncIndex, GlobalIndex, MemoryIndex, StructType, TableIndex,
-    TagIndex, TypeIndex,
+    CoreFeatures, DeclaredType, FuncIndex, GlobalIndex, MemoryIndex, ModuleOffset, StructType,
+    TableIndex, TagIndex, TypeIndex,
 };
 use wasmparser::{
     DataKind, ElementKind, FuncToValidate, Parser, Payload, TableInit, TypeRef, ValidPayload,
@@ -109,11 +109,11 @@ pub(crate) fn is_valid(bytes: &[u8], features: wasmparser::WasmFeatures) -> bool
 }
 
 /// The offset of the first error under a set of features.
-pub(crate) fn first_error(bytes: &[u8], features: CoreFeatures) -> Option<u64> {
+pub(crate) fn first_error(bytes: &[u8], features: CoreFeatures) -> Option<ModuleOffset> {
     let mut validator = Validator::new_with_features(features::to_parser(features));
     let error = validator.validate_all(bytes).err()?;
     let valid = recursive::applies(features) && recursive::decode(bytes, features, 1).is_ok();
-    (!valid).then(|| error.offset())
+    (!valid).then(|| ModuleOffset::from_u64(error.offset()))
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), DecodeError> {
@@ -121,7 +121,9 @@ fn check_header(bytes: &[u8]) -> Result<(), DecodeError> {
     if found == b"\0asm\x01\0\0\0" {
         return Ok(());
     }
-    let error = |message: String, offset| Err(DecodeError::new(message, Some(offset)));
+    let error = |message: String, offset| {
+        Err(DecodeError::new(message, Some(ModuleOffset::from_u64(offset))))
+    };
     if !found.starts_with(b"\0asm") {
         return error(
             format!(
@@ -249,7 +251,7 @@ fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), 
     // Types of a group may name later ones.
     info.kinds.extend(group.types().map(type_kind));
     for (offset, ty) in group.into_types_and_offsets() {
-        let ty = info.sub_type(&ty).map_err(|error| error.or_at(offset))?;
+        let ty = info.sub_type(&ty).map_err(|error| error.or_at(ModuleOffset::from_u64(offset)))?;
         // Validation: it is declared before, and at most 63 deep.
         let depth = match ty.supertype {
             Some(DeclaredType::Module(of)) => {

@@ -1,29 +1,32 @@
 //! Why bytes are not a module that can be run.
 
 use std::fmt;
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, ModuleOffset};
 
 /// A module that is malformed, invalid, or uses a feature that is off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     message: String,
-    offset: Option<u64>,
+    offset: Option<ModuleOffset>,
     feature: Option<CoreFeatures>,
 }
 
 impl DecodeError {
-    pub(crate) fn new(message: impl Into<String>, offset: Option<u64>) -> DecodeError {
+    pub(crate) fn new(message: impl Into<String>, offset: Option<ModuleOffset>) -> DecodeError {
         DecodeError { message: message.into(), offset, feature: None }
     }
 
     /// The same error, at this offset unless it has one.
-    pub(crate) fn or_at(self, offset: u64) -> DecodeError {
+    pub(crate) fn or_at(self, offset: ModuleOffset) -> DecodeError {
         DecodeError { offset: self.offset.or(Some(offset)), ..self }
     }
 
     pub(crate) fn parser(error: wasmparser::Error) -> DecodeError {
         let feature = error.missing_wasm_feature().and_then(crate::features::from_parser);
-        DecodeError { feature, ..DecodeError::new(error.message(), Some(error.offset())) }
+        DecodeError {
+            feature,
+            ..DecodeError::new(error.message(), Some(ModuleOffset::from_u64(error.offset())))
+        }
     }
 
     pub(crate) fn with_feature(mut self, feature: Option<CoreFeatures>) -> DecodeError {
@@ -37,7 +40,7 @@ impl DecodeError {
     }
 
     /// Offset in the module's bytes, where it is known.
-    pub fn offset(&self) -> Option<u64> {
+    pub fn offset(&self) -> Option<ModuleOffset> {
         self.offset
     }
 

@@ -1,6 +1,6 @@
 //! Our feature names and the parser's.
 
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, ModuleOffset};
 use wasmparser::WasmFeatures;
 
 const PAIRS: [(CoreFeatures, WasmFeatures); 19] = [
@@ -85,8 +85,8 @@ pub(crate) fn foreign(valid: impl Fn(WasmFeatures) -> bool) -> Vec<String> {
 /// errors in which the parser does not name it.
 pub(crate) fn missing(
     features: CoreFeatures,
-    offset: u64,
-    first_error: impl Fn(CoreFeatures) -> Option<u64>,
+    offset: ModuleOffset,
+    first_error: impl Fn(CoreFeatures) -> Option<ModuleOffset>,
 ) -> Option<CoreFeatures> {
     let off = (CoreFeatures::all() - features).iter().map(|one| one | (needs(one) - features));
     off.into_iter()

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 use wardian_types::{
-    Counts, DataIndex, DeclaredType, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex,
-    ElemIndex, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType, IndexVec, MemoryIndex,
-    MemoryType, RefType, StructLayout, SubType, TableIndex, TableType, TagIndex, TagType,
-    TypeIndex, TypeKind, TypeNumber,
+    CodeOffset, Counts, DataIndex, DeclaredType, DefinedFuncIndex, DefinedGlobalIndex,
+    DefinedTableIndex, ElemIndex, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType,
+    IndexVec, MemoryIndex, MemoryType, ModuleOffset, RefType, StructLayout, SubType, TableIndex,
+    TableType, TagIndex, TagType, TypeIndex, TypeKind, TypeNumber,
 };
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
@@ -243,6 +243,19 @@ pub enum SegmentMode<I> {
 }
 
 impl ModuleInfo {
+    /// A place in the code section as debug information counts it. Places before that section get its first offset.
+    pub fn code_offset(&self, place: ModuleOffset) -> CodeOffset {
+        let bytes = place.bytes_from(ModuleOffset::from_usize(self.code_section));
+        CodeOffset::from_u32(u32::try_from(bytes).unwrap_or(u32::MAX))
+    }
+
+    /// Where the body of a function that the module defines lies in the code section.
+    pub fn body_offsets(&self, defined: DefinedFuncIndex) -> Option<Range<CodeOffset>> {
+        let body = self.bodies.get(defined)?;
+        let [start, end] = [body.start, body.end].map(ModuleOffset::from_usize);
+        Some(self.code_offset(start)..self.code_offset(end))
+    }
+
     /// Names types by the numbers of an engine where they are named by their indices.
     ///
     /// `number` is called for each recursive group and returns the number of its first type; the other types

@@ -4,7 +4,7 @@
 //! translates in one pass needs them at its beginning.
 
 use std::collections::HashMap;
-use wardian_types::{LabelIndex, TagIndex};
+use wardian_types::{LabelIndex, ModuleOffset, TagIndex};
 use wasmparser::{FunctionBody, Operator};
 
 /// A `try` block.
@@ -32,13 +32,13 @@ pub struct LegacyCatch {
 /// The body is malformed.
 pub fn legacy_tries(
     body: &FunctionBody<'_>,
-) -> Result<HashMap<u64, LegacyTry>, wasmparser::BinaryReaderError> {
+) -> Result<HashMap<ModuleOffset, LegacyTry>, wasmparser::BinaryReaderError> {
     let mut tries = HashMap::new();
     // The open blocks: of a `try` its position.
-    let mut open: Vec<Option<(u64, LegacyTry)>> = vec![None];
+    let mut open: Vec<Option<(ModuleOffset, LegacyTry)>> = vec![None];
     let mut reader = body.get_operators_reader()?;
     while !reader.eof() {
-        let position = reader.original_position();
+        let position = ModuleOffset::from_u64(reader.original_position());
         match reader.read()? {
             Operator::Block { .. }
             | Operator::Loop { .. }

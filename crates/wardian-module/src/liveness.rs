@@ -10,7 +10,7 @@
 //! every local that is read anywhere counts as live everywhere, which is true if imprecise.
 
 use std::collections::HashMap;
-use wardian_types::{IndexVec, LabelIndex, LocalIndex, index_types};
+use wardian_types::{IndexVec, LabelIndex, LocalIndex, ModuleOffset, index_types};
 use wasmparser::{BinaryReaderError, Catch, FunctionBody, Operator};
 
 /// How many words of sets the analysis may go through, and how many the answer may have.
@@ -35,9 +35,9 @@ index_types! {
 pub struct Liveness {
     /// The locals that are read anywhere, in ascending order. Sets are of these.
     read: IndexVec<ReadIndex, LocalIndex>,
-    points: HashMap<u64, Set>,
+    points: HashMap<ModuleOffset, Set>,
     /// By the position of a loop.
-    loops: HashMap<u64, Inside>,
+    loops: HashMap<ModuleOffset, Inside>,
     at_start: Set,
     /// Nothing is known but what is read.
     coarse: bool,
@@ -91,7 +91,7 @@ impl Liveness {
 
     /// The locals that are read behind the call, or inside of or behind the loop, at this position in the module, in
     /// ascending order.
-    pub fn live_at(&self, position: u64) -> Vec<ReadIndex> {
+    pub fn live_at(&self, position: ModuleOffset) -> Vec<ReadIndex> {
         match self.points.get(&position) {
             Some(set) if !self.coarse => members(set).collect(),
             _ => self.read.indices().collect(),
@@ -104,7 +104,7 @@ impl Liveness {
     }
 
     /// Those that are written inside of the loop at this position.
-    pub fn written_in(&self, position: u64) -> Vec<ReadIndex> {
+    pub fn written_in(&self, position: ModuleOffset) -> Vec<ReadIndex> {
         match self.loops.get(&position) {
             Some(inside) if !self.coarse => members(&inside.written).collect(),
             _ => self.read.indices().collect(),
@@ -113,7 +113,7 @@ impl Liveness {
 
     /// Those that are live at calls inside of the loop at this position, and not written there; none if it has no call
     /// behind which the function continues.
-    pub fn kept_for_calls(&self, position: u64) -> Option<Vec<ReadIndex>> {
+    pub fn kept_for_calls(&self, position: ModuleOffset) -> Option<Vec<ReadIndex>> {
         let inside = self.loops.get(&position).filter(|inside| inside.has_calls && !self.coarse)?;
         let kept: Set =
             inside.at_calls.iter().zip(&inside.written).map(|(live, set)| live & !set).collect();
@@ -165,7 +165,7 @@ enum Event {
     Get(ReadIndex),
     Set(ReadIndex),
     /// A call, by its position.
-    Call(u64),
+    Call(ModuleOffset),
     Block,
     Loop(LoopNumber),
     If,
@@ -187,7 +187,7 @@ struct Events {
     /// The locals that are read.
     read: Vec<LocalIndex>,
     /// Positions of the loops.
-    loops: IndexVec<LoopNumber, u64>,
+    loops: IndexVec<LoopNumber, ModuleOffset>,
     makes_calls: bool,
     calls: usize,
     /// How many sets a walk goes through.
@@ -208,14 +208,14 @@ impl Events {
         };
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
-            let position = reader.original_position();
+            let position = ModuleOffset::from_u64(reader.original_position());
             let op = reader.read()?;
             events.add(&op, position)?;
         }
         Ok(events)
     }
 
-    fn add(&mut self, op: &Operator<'_>, position: u64) -> Result<(), BinaryReaderError> {
+    fn add(&mut self, op: &Operator<'_>, position: ModuleOffset) -> Result<(), BinaryReaderError> {
         use Operator as O;
         let label = LabelIndex::from_u32;
         let rank = |local| {
@@ -301,7 +301,7 @@ impl Events {
     }
 
     /// What is inside of each loop, given what is live at calls.
-    fn loops(&self, points: &HashMap<u64, Set>) -> HashMap<u64, Inside> {
+    fn loops(&self, points: &HashMap<ModuleOffset, Set>) -> HashMap<ModuleOffset, Inside> {
         let mut found = HashMap::new();
         let none = || Inside { written: self.empty(), at_calls: self.empty(), has_calls: false };
         // The open blocks: of a loop its number, and what is in it.
@@ -368,7 +368,7 @@ struct Walk<'a> {
     changed: bool,
     live: Set,
     open: Vec<Open>,
-    points: HashMap<u64, Set>,
+    points: HashMap<ModuleOffset, Set>,
     /// For the event that opens each block that was met: which it is.
     openers: IndexVec<EventIndex, Option<EventIndex>>,
 }

@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 use wardian_types::{
-    CodeOffset, CoreFeatures, DefinedFuncIndex, FuncIndex, GuestAddr, IndexVec, SubType, TypeNumber,
+    CodeOffset, CoreFeatures, DefinedFuncIndex, FuncIndex, GuestAddr, IndexVec, ModuleOffset,
+    SubType, TypeNumber,
 };
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
@@ -24,23 +25,23 @@ pub struct Module {
     unvalidated: Option<Unvalidated>,
     names: OnceLock<Names>,
     dwarf: OnceLock<Dwarf>,
-    /// None of a module that is not one of Go.
+    /// The tables of Go's runtime, if the module has them.
     go: OnceLock<Option<Go>>,
-    public: OnceLock<Public>,
+    external: OnceLock<ExternalNames>,
     pub(crate) answers: Answers,
 }
 
-/// Where functions stand among imports and exports. Modules may have a million of each.
+/// By which imports and exports functions are known. Modules may have a million of each.
 #[derive(Debug)]
-struct Public {
-    /// Of each imported function its import.
+struct ExternalNames {
+    /// The position of each imported function's import.
     imports: IndexVec<FuncIndex, usize>,
-    /// By function, its first export.
+    /// The position of each exported function's first export.
     exports: HashMap<FuncIndex, usize>,
 }
 
-impl Public {
-    fn of(info: &ModuleInfo) -> Public {
+impl ExternalNames {
+    fn of(info: &ModuleInfo) -> ExternalNames {
         let imports = info.imports.iter().enumerate();
         let imports = imports.filter(|(_, i)| matches!(i.item, ItemIndex::Func(_)));
         let exports = info.exports.iter().enumerate().rev();
@@ -48,7 +49,7 @@ impl Public {
             ItemIndex::Func(index) => Some((index, at)),
             _ => None,
         });
-        Public { imports: imports.map(|(at, _)| at).collect(), exports: exports.collect() }
+        ExternalNames { imports: imports.map(|(at, _)| at).collect(), exports: exports.collect() }
     }
 }
 
@@ -101,7 +102,7 @@ impl Module {
             names: OnceLock::new(),
             dwarf: OnceLock::new(),
             go: OnceLock::new(),
-            public: OnceLock::new(),
+            external: OnceLock::new(),
             answers: Answers::default(),
         }
     }
@@ -187,8 +188,8 @@ impl Module {
         if let Some(name) = self.names().functions.get(&index) {
             return Some(name);
         }
-        let public = self.public();
-        let export = public.exports.get(&index).map(|at| &self.info.exports[*at]);
+        let external = self.external();
+        let export = external.exports.get(&index).map(|at| &self.info.exports[*at]);
         export.map(|e| e.name.as_str()).or_else(|| self.func_import(index).map(|i| i.name.as_str()))
     }
 
@@ -199,11 +200,11 @@ impl Module {
 
     /// What a function is imported by, if it is.
     pub fn func_import(&self, index: FuncIndex) -> Option<&Import> {
-        self.public().imports.get(index).map(|at| &self.info.imports[*at])
+        self.external().imports.get(index).map(|at| &self.info.imports[*at])
     }
 
-    fn public(&self) -> &Public {
-        self.public.get_or_init(|| Public::of(&self.info))
+    fn external(&self) -> &ExternalNames {
+        self.external.get_or_init(|| ExternalNames::of(&self.info))
     }
 
     /// Source lines of a code-section offset, the innermost inlined function first; empty without
@@ -224,7 +225,7 @@ impl Module {
     /// without debug information.
     pub fn source_files(&self, range: Range<CodeOffset>, reported: &mut dyn FnMut(&str, u32)) {
         let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, reported) };
-        let offset = |at: usize| CodeOffset::from_usize(at - self.info.code_section);
+        let offset = |at: usize| self.info.code_offset(ModuleOffset::from_usize(at));
         let first =
             self.info.bodies.as_slice().partition_point(|body| offset(body.end) <= range.start);
         for (defined, body) in self.info.bodies.enumerated().skip(first) {

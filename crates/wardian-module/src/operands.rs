@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::{
     CodeOffset, CoreFeatures, DeclaredType, DefinedFuncIndex, FuncIndex, IndexVec, LocalIndex,
-    MemoryIndex, TypeIndex, TypeNumber, ValType,
+    MemoryIndex, ModuleOffset, TypeIndex, TypeNumber, ValType,
 };
 use wasmparser::{
     BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations,
@@ -278,7 +278,6 @@ impl Pass<'_> {
         body: &FunctionBody<'_>,
         offsets: &[(CodeOffset, usize)],
     ) -> Result<(), BinaryReaderError> {
-        let base = self.operands.module.info().code_section as u64;
         let mut reader = body.get_binary_reader();
         self.validator.read_locals(&mut reader)?;
         let index = FuncIndex::from_u32(self.validator.index());
@@ -291,12 +290,12 @@ impl Pass<'_> {
         while !reader.eof() && wanted.peek().is_some() {
             let position = reader.original_position();
             let operator = reader.read()?;
-            let offset = CodeOffset::from_u32(u32::try_from(position - base).unwrap_or(u32::MAX));
+            let info = self.operands.module.info();
+            let offset = info.code_offset(ModuleOffset::from_u64(position));
             while wanted.peek().is_some_and(|w| w.0 < offset) {
                 wanted.next();
             }
             let most = wanted.next_if(|w| w.0 == offset).map(|w| w.1);
-            let info = self.operands.module.info();
             let called = called(&operator, &info.functions);
             let most = most.map(|most| info.most_operands(called, most));
             let height = self.validator.operand_stack_height() as usize;

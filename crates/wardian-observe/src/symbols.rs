@@ -149,9 +149,8 @@ impl Symbols {
     /// The code offsets of a function.
     pub(crate) fn range(&self, module: ModuleId, func: u32) -> Option<Range<u32>> {
         let info = self.get(module).info();
-        let body = info.bodies.get(info.defined_function(FuncIndex::from_u32(func))?)?;
-        let offset = |at: usize| u32::try_from(at.checked_sub(info.code_section)?).ok();
-        Some(offset(body.start)?..offset(body.end)?)
+        let body = info.body_offsets(info.defined_function(FuncIndex::from_u32(func))?)?;
+        Some(body.start.as_u32()..body.end.as_u32())
     }
 
     /// Who is at work for a guest that is at this offset: what the instruction there calls. The interpreter does

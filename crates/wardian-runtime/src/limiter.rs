@@ -19,7 +19,7 @@ pub trait Limiter {
     ///
     /// # Errors
     ///
-    /// As above.
+    /// It may not, and the guest is to end.
     fn table_growing(
         &mut self,
         current: usize,

@@ -89,10 +89,8 @@ impl Default for CoreFeatures {
 impl CoreFeatures {
     /// The names of the features in the set, in kebab case as the command line takes them.
     pub fn names(self) -> impl Iterator<Item = String> {
-        const SINGLE: u32 = 19;
-        (0..SINGLE)
-            .filter_map(move |bit| self.iter_names().find(|(_, f)| f.bits() == 1 << bit))
-            .map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"))
+        // The sets are declared behind the features that they consist of, so that these are found.
+        self.iter_names().map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"))
     }
 }
 

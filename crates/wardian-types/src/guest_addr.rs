@@ -29,6 +29,18 @@ impl GuestAddr {
         }
     }
 
+    /// The address so many bytes further on, or the last one if there is no such address.
+    #[inline(always)]
+    pub const fn saturating_add(self, bytes: u64) -> GuestAddr {
+        GuestAddr(self.0.saturating_add(bytes))
+    }
+
+    /// How many bytes it is behind `start`; zero if it is before that.
+    #[inline(always)]
+    pub const fn bytes_from(self, start: GuestAddr) -> u64 {
+        self.0.saturating_sub(start.0)
+    }
+
     /// Whether it is a multiple of `alignment`, which is a power of two.
     ///
     /// ```

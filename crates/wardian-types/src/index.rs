@@ -1,5 +1,7 @@
 //! Indices as types of their own: an index into one space is no index into another.
 
+use std::ops::Range;
+
 /// Defines types of indices and numbers. Each is a `u32` at run time, in registers and in memory.
 ///
 /// ```
@@ -38,6 +40,12 @@ macro_rules! index_types {
                 $name(u32::try_from(index).expect("what has indices has fewer than 2^32 elements"))
             }
 
+            /// The index with this number, or the last one if it does not fit.
+            #[inline]
+            pub fn saturating_from_usize(index: usize) -> $name {
+                $name(u32::try_from(index).unwrap_or(u32::MAX))
+            }
+
             /// Its number.
             #[inline]
             pub const fn as_u32(self) -> u32 {
@@ -48,6 +56,12 @@ macro_rules! index_types {
             #[inline]
             pub const fn index(self) -> usize {
                 self.0 as usize
+            }
+
+            /// The index so many further on.
+            #[inline]
+            pub const fn add(self, further: u32) -> $name {
+                $name(self.0 + further)
             }
 
             /// All indices from `start` up to `end`, without that one.
@@ -93,6 +107,21 @@ pub trait Index: Copy + Ord + std::fmt::Display {
 
     /// Its number, as slices are indexed.
     fn index(self) -> usize;
+
+    /// This one and those behind it, `count` together, as a range of a slice with `len` elements. None if the slice does not
+    /// have them.
+    ///
+    /// ```
+    /// use wardian_types::{Index, SegmentElementIndex};
+    ///
+    /// let from = SegmentElementIndex::from_u32(3);
+    /// assert_eq!(from.checked_range(2, 5), Some(3..5));
+    /// assert_eq!((from.checked_range(3, 5), from.checked_range(u64::MAX, 5)), (None, None));
+    /// ```
+    fn checked_range(self, count: u64, len: usize) -> Option<Range<usize>> {
+        let end = (self.index() as u64).checked_add(count).filter(|end| *end <= len as u64)?;
+        Some(self.index()..end as usize)
+    }
 }
 
 index_types! {
@@ -129,14 +158,26 @@ index_types! {
     /// A data segment of a module.
     pub struct DataIndex;
 
+    /// An element of an element segment.
+    pub struct SegmentElementIndex;
+
+    /// A place in the bytes of a data segment.
+    pub struct DataOffset;
+
     /// A local of a function. Parameters come first.
     pub struct LocalIndex;
+
+    /// An operand on the operand stack of a function. The lowest is 0.
+    pub struct OperandIndex;
 
     /// A label of a branch: how many blocks are between it and the branch.
     pub struct LabelIndex;
 
-    /// A field of a struct type.
+    /// A field of a struct; where objects of any kind are meant, also an element of an array.
     pub struct FieldIndex;
+
+    /// An element of an array.
+    pub struct ArrayElementIndex;
 
     /// The number that an engine gave a type. Equal types of one engine have equal numbers.
     pub struct TypeNumber;

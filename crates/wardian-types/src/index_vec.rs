@@ -37,9 +37,20 @@ impl<I: Index, T> IndexVec<I, T> {
         index
     }
 
-    /// Takes out the elements from an index on.
+    /// Removes the last element.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        self.elements.pop()
+    }
+
+    /// Removes all elements.
+    pub fn clear(&mut self) {
+        self.elements.clear();
+    }
+
+    /// Takes out the elements from an index on, if there are any.
     pub fn truncate(&mut self, from: I) -> std::vec::Drain<'_, T> {
-        self.elements.drain(from.index()..)
+        self.elements.drain(from.index().min(self.elements.len())..)
     }
 
     /// Makes room for so many further elements, and no more.
@@ -48,6 +59,7 @@ impl<I: Index, T> IndexVec<I, T> {
     }
 
     /// The index that the next element gets.
+    #[inline]
     pub fn next_index(&self) -> I {
         I::from_usize(self.elements.len())
     }
@@ -79,6 +91,11 @@ impl<I: Index, T> IndexVec<I, T> {
     /// The last element.
     pub fn last(&self) -> Option<&T> {
         self.elements.last()
+    }
+
+    /// The last element.
+    pub fn last_mut(&mut self) -> Option<&mut T> {
+        self.elements.last_mut()
     }
 
     /// The elements in order.
@@ -170,6 +187,14 @@ impl<I: Index, T> ops::Index<ops::Range<I>> for IndexVec<I, T> {
     }
 }
 
+impl<I: Index, T> ops::Index<ops::RangeFrom<I>> for IndexVec<I, T> {
+    type Output = [T];
+
+    fn index(&self, range: ops::RangeFrom<I>) -> &[T] {
+        &self.elements[range.start.index()..]
+    }
+}
+
 impl<I: Index, T> ops::IndexMut<ops::Range<I>> for IndexVec<I, T> {
     fn index_mut(&mut self, range: ops::Range<I>) -> &mut [T] {
         &mut self.elements[range.start.index()..range.end.index()]
@@ -215,6 +240,7 @@ mod tests {
         assert_eq!(indices.map(|index| vec[index]), ['a', 'b', 'c']);
         assert_eq!(vec.get(vec.next_index()), None);
         assert_eq!(&vec[indices[1]..vec.next_index()], ['b', 'c']);
+        assert_eq!(&vec[indices[1]..], ['b', 'c']);
         let listed: Vec<_> =
             vec.enumerated().map(|(index, element)| (index.index(), *element)).collect();
         assert_eq!(listed, [(0, 'a'), (1, 'b'), (2, 'c')]);

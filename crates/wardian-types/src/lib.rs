@@ -12,7 +12,9 @@ mod function;
 mod guest_addr;
 mod index;
 mod index_vec;
+mod module_offset;
 mod object_offset;
+mod table_element;
 mod trap;
 mod value;
 pub mod wasi;
@@ -26,12 +28,15 @@ pub use features::CoreFeatures;
 pub use function::FuncType;
 pub use guest_addr::GuestAddr;
 pub use index::{
-    CodeOffset, DataIndex, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, ElemIndex,
-    FieldIndex, FuncIndex, GlobalIndex, Index, LabelIndex, LocalIndex, MemoryIndex, TableIndex,
-    TagIndex, TypeIndex, TypeNumber,
+    ArrayElementIndex, CodeOffset, DataIndex, DataOffset, DefinedFuncIndex, DefinedGlobalIndex,
+    DefinedTableIndex, ElemIndex, FieldIndex, FuncIndex, GlobalIndex, Index, LabelIndex,
+    LocalIndex, MemoryIndex, OperandIndex, SegmentElementIndex, TableIndex, TagIndex, TypeIndex,
+    TypeNumber,
 };
 pub use index_vec::IndexVec;
+pub use module_offset::ModuleOffset;
 pub use object_offset::ObjectOffset;
+pub use table_element::TableElementIndex;
 pub use trap::TrapCode;
 pub use value::{DeclaredType, HeapType, Hierarchy, RefType, ValType};
 

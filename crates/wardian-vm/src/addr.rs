@@ -158,6 +158,32 @@ impl VmCtxPtr {
     }
 }
 
+/// A place in the frame of a compiled function: how many bytes it is above the frame pointer, or below if they are
+/// negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct FpOffset(i32);
+
+impl FpOffset {
+    /// The place so many bytes above the frame pointer.
+    #[inline(always)]
+    pub const fn from_i32(bytes: i32) -> FpOffset {
+        FpOffset(bytes)
+    }
+
+    /// How many bytes it is above the frame pointer.
+    #[inline(always)]
+    pub const fn as_i32(self) -> i32 {
+        self.0
+    }
+
+    /// The place so many bytes above; one that wraps if there is none.
+    #[inline(always)]
+    pub const fn above(self, bytes: u32) -> FpOffset {
+        FpOffset(self.0.wrapping_add_unsigned(bytes))
+    }
+}
+
 /// A place in the context of an instance: how many bytes it is from where that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -283,6 +309,12 @@ impl StackAddr {
     #[inline(always)]
     pub const fn below(self, bytes: usize) -> StackAddr {
         StackAddr(self.0.wrapping_sub(bytes))
+    }
+
+    /// The address of a place in the frame whose frame pointer this is.
+    #[inline(always)]
+    pub const fn in_frame(self, place: FpOffset) -> StackAddr {
+        StackAddr(self.0.wrapping_add_signed(place.0 as isize))
     }
 
     /// The address so many bytes above, or below if they are negative.

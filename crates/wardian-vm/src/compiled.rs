@@ -18,7 +18,7 @@ mod source_loc;
 
 pub use code::{CompiledCode, CompiledFunction, Location, Origin, Trap};
 pub use error::{CodeFormatError, CompileError};
-pub use frames::{CapturedFrame, CellIndex, FramePoint, FrameTable, OperandIndex};
+pub use frames::{CapturedFrame, CellIndex, CellOffset, FramePoint, FrameTable};
 pub use handlers::{
     Call, CallHandlers, Handler, HandlerNumber, InstanceAt, Scope, ScopeIndex, handler_word,
 };

@@ -16,11 +16,29 @@ use wardian_types::DefinedFuncIndex;
 const FUNCTIONS: usize = 1_000_000;
 const PIECES: usize = FUNCTIONS.div_ceil(arch::ENTRIES as usize);
 
-/// For calls of the instance itself, and for others; and both again for functions that return in memory.
-static MADE: [[OnceLock<Piece>; PIECES]; 4] = [const { [const { OnceLock::new() }; PIECES] }; 4];
+/// By [`EntryKind::number`].
+static MADE: [[OnceLock<Piece>; PIECES]; EntryKind::COUNT] =
+    [const { [const { OnceLock::new() }; PIECES] }; EntryKind::COUNT];
 
 /// What pieces are aligned to in their mapping, like all code.
 const ALIGNMENT: usize = 64;
+
+/// How such an address is called.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryKind {
+    /// Whether callers are not the function's own instance, and have noted who they are.
+    pub noted: bool,
+    /// Whether the function is one of which [`crate::returns_in_memory`] says so.
+    pub in_memory: bool,
+}
+
+impl EntryKind {
+    const COUNT: usize = 4;
+
+    fn number(self) -> usize {
+        usize::from(self.noted) + 2 * usize::from(self.in_memory)
+    }
+}
 
 /// Code for [`arch::ENTRIES`] positions, which may share a mapping with others.
 struct Piece {
@@ -31,24 +49,18 @@ struct Piece {
 }
 
 /// Makes sure of the code by which compiled code calls the interpreted function `defined` of an
-/// instance; `noted` is for callers that are not its own instance, `in_memory` for functions of which
-/// [`crate::returns_in_memory`] says so. Returns its address.
+/// instance. Returns its address.
 ///
 /// # Errors
 ///
 /// There is no executable memory, or no module has so many functions.
-pub fn make_interpreted_entry(
-    defined: DefinedFuncIndex,
-    noted: bool,
-    in_memory: bool,
-) -> io::Result<CodeAddr> {
-    if let Some(entry) = interpreted_entry(defined, noted, in_memory) {
+pub fn make_interpreted_entry(defined: DefinedFuncIndex, kind: EntryKind) -> io::Result<CodeAddr> {
+    if let Some(entry) = interpreted_entry(defined, kind) {
         return Ok(entry);
     }
     let (piece, _) = place(defined);
-    make_pieces(&[piece], noted, in_memory)?;
-    interpreted_entry(defined, noted, in_memory)
-        .ok_or_else(|| io::Error::other("no entry was made"))
+    make_pieces(&[piece], kind)?;
+    interpreted_entry(defined, kind).ok_or_else(|| io::Error::other("no entry was made"))
 }
 
 /// Makes sure of that code for the first `functions` of an instance.
@@ -56,31 +68,31 @@ pub fn make_interpreted_entry(
 /// # Errors
 ///
 /// As [`make_interpreted_entry`].
-pub fn make_interpreted_entries(functions: u32, noted: bool, in_memory: bool) -> io::Result<()> {
+pub fn make_interpreted_entries(functions: u32, kind: EntryKind) -> io::Result<()> {
     let pieces = (functions as usize).div_ceil(arch::ENTRIES as usize);
-    let made = &MADE[kind(noted, in_memory)];
+    let made = &MADE[kind.number()];
     let is_missing =
         |piece: &PieceIndex| made.get(piece.index()).is_none_or(|slot| slot.get().is_none());
     let pieces = PieceIndex::range(PieceIndex::FIRST..PieceIndex::from_usize(pieces));
     let missing: Vec<PieceIndex> = pieces.filter(is_missing).collect();
-    if missing.is_empty() { Ok(()) } else { make_pieces(&missing, noted, in_memory) }
+    if missing.is_empty() { Ok(()) } else { make_pieces(&missing, kind) }
 }
 
 /// Makes pieces in one mapping: changing its protection costs more than filling it.
-fn make_pieces(pieces: &[PieceIndex], noted: bool, in_memory: bool) -> io::Result<()> {
+fn make_pieces(pieces: &[PieceIndex], kind: EntryKind) -> io::Result<()> {
     let mut text = Vec::new();
     let mut ranges = Vec::new();
     for &piece in pieces {
         let first = DefinedFuncIndex::from_u32(piece.index() as u32 * arch::ENTRIES);
-        let first = InterpretedIndex::new(first, noted);
+        let first = InterpretedIndex::new(first, kind.noted);
         text.resize(text.len().next_multiple_of(ALIGNMENT), 0);
         let start = text.len();
-        text.extend(arch::interpreted_entries(first, in_memory));
+        text.extend(arch::interpreted_entries(first, kind.in_memory));
         ranges.push(start..text.len());
     }
     let code = Arc::new(CodeMemory::publish(&text)?);
     for (piece, range) in pieces.iter().zip(ranges) {
-        let slot = MADE[kind(noted, in_memory)].get(piece.index());
+        let slot = MADE[kind.number()].get(piece.index());
         let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
         let start = code.start().add(range.start);
         // If another thread was faster, its piece stays.
@@ -91,13 +103,9 @@ fn make_pieces(pieces: &[PieceIndex], noted: bool, in_memory: bool) -> io::Resul
 
 /// The same code, if it was made before.
 #[inline]
-pub fn interpreted_entry(
-    defined: DefinedFuncIndex,
-    noted: bool,
-    in_memory: bool,
-) -> Option<CodeAddr> {
+pub fn interpreted_entry(defined: DefinedFuncIndex, kind: EntryKind) -> Option<CodeAddr> {
     let (piece, index) = place(defined);
-    let made = MADE[kind(noted, in_memory)].get(piece.index())?.get()?;
+    let made = MADE[kind.number()].get(piece.index())?.get()?;
     Some(made.start.add(arch::entry_offset(index)))
 }
 
@@ -106,10 +114,6 @@ pub fn interpreted_entry(
 pub fn is_entry_glue(pc: CodeAddr) -> bool {
     let made = || MADE.iter().flatten().filter_map(OnceLock::get);
     arch::is_preparing(pc) || made().any(|piece| pc.bytes_from(piece.start) < piece.len)
-}
-
-fn kind(noted: bool, in_memory: bool) -> usize {
-    usize::from(noted) + 2 * usize::from(in_memory)
 }
 
 wardian_types::index_types! {

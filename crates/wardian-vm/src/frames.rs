@@ -34,7 +34,7 @@ use crate::addr::{CodeAddr, StackAddr};
 use crate::arch::{self, Registers, ReturnAddress};
 use crate::code_memory;
 use crate::heap::HeapRef;
-use crate::interpreted::{Boundary, CallerLink, Function, frame};
+use crate::interpreted::{Boundary, CallerLink, FrameSlot, Function, frame};
 use crate::layout::{Activation, StoreCtx, WasmSp};
 use std::ops::Range;
 
@@ -376,8 +376,8 @@ impl Frames<'_> {
 
     /// A slot of the frame that was given last, counted from where its header begins: see
     /// [`crate::interpreted::FrameLayout`]. None if compiled code runs the frame.
-    pub fn slot(&self, index: i32) -> Option<u64> {
-        let address = self.slots?.offset(index as isize * 8);
+    pub fn slot(&self, slot: FrameSlot) -> Option<u64> {
+        let address = self.slots?.offset(slot.as_isize() * 8);
         let inside = self.store.stack_top..self.store.interp_limit;
         // SAFETY: in the part of the mapping for interpreted frames, and aligned as frames are; what it
         // holds is any word.
@@ -385,14 +385,15 @@ impl Frames<'_> {
     }
 
     /// The slots of the frame that was given last, parameters included; none if it is not interpreted.
-    pub fn slots(&self) -> Range<i32> {
-        let Some(fp) = self.slots else { return 0..0 };
+    pub fn slots(&self) -> Range<FrameSlot> {
+        let Some(fp) = self.slots else { return FrameSlot::default()..FrameSlot::default() };
         // SAFETY: an interpreted frame has a function, which outlives it.
         let function = unsafe {
             let function = *fp.as_ptr::<usize>().offset(frame::FUNCTION);
             &*(function as *const Function)
         };
-        -(function.param_slots as i32)..function.frame_slots as i32
+        let [start, end] = [-(function.param_slots as i32), function.frame_slots as i32];
+        FrameSlot::from_i32(start)..FrameSlot::from_i32(end)
     }
 
     /// Where the record of the frame lies that was given last, if it is compiled.

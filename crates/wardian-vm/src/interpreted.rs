@@ -27,10 +27,14 @@
 //! where the frame is resumed, written whenever other code may look at the frame or run: before calls, at
 //! loop headers, at traps. Nothing in a frame points to the embedder's stack.
 
+mod slot;
+
+pub use slot::FrameSlot;
+
 use crate::addr::{CodeAddr, CtxOffset, SlotsPtr, StackAddr, VmCtxPtr};
 use crate::layout::{StoreCtx, WasmSp};
 use std::sync::atomic::{AtomicI32, AtomicU64};
-use wardian_types::{DefinedFuncIndex, ValType};
+use wardian_types::{DefinedFuncIndex, IndexVec, LocalIndex, ValType};
 
 /// Positions of the words of a frame's header, in slots from fp.
 pub mod header {
@@ -273,9 +277,9 @@ pub const SERVICES: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameLayout {
     /// First slot of each local, parameters first.
-    pub locals: Vec<i32>,
+    pub locals: IndexVec<LocalIndex, FrameSlot>,
     /// First slot of the operand stack: value by value, from the bottom, each takes its slots.
-    pub stack: i32,
+    pub stack: FrameSlot,
     /// Slots of the parameters.
     pub params: u32,
 }
@@ -284,16 +288,16 @@ impl FrameLayout {
     /// The layout for these parameters, and further locals.
     pub fn new(params: &[ValType], locals: impl IntoIterator<Item = ValType>) -> FrameLayout {
         let param_slots: usize = params.iter().map(|t| t.slots()).sum();
-        let mut slots = Vec::with_capacity(params.len());
-        let mut next = -(param_slots as i32);
+        let mut slots = IndexVec::with_capacity(params.len());
+        let mut next = FrameSlot::from_i32(-(param_slots as i32));
         for ty in params {
             slots.push(next);
-            next += ty.slots() as i32;
+            next = next.add(ty.slots() as i32);
         }
-        next = frame::HEADER as i32;
+        next = FrameSlot::from_i32(frame::HEADER as i32);
         for ty in locals {
             slots.push(next);
-            next += ty.slots() as i32;
+            next = next.add(ty.slots() as i32);
         }
         FrameLayout { locals: slots, stack: next, params: param_slots as u32 }
     }

@@ -56,7 +56,7 @@ mod watchdog;
 mod zeroed;
 
 pub use entries::{
-    interpreted_entry, is_entry_glue, make_interpreted_entries, make_interpreted_entry,
+    EntryKind, interpreted_entry, is_entry_glue, make_interpreted_entries, make_interpreted_entry,
 };
 pub use system::{WakeFd, map_executable, private_file, signals};
 pub use zeroed::Zeroed;

@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn links_of_a_chain_come_behind_the_frames() {
         use super::Followed;
-        use super::chain::{Bytes, Chain};
+        use super::chain::{Bytes, Chain, FieldOffset, Next};
         use std::sync::atomic::AtomicUsize;
         use wardian_types::GuestAddr;
         let ring = SampleRing::new(8 * 14, 3);
@@ -373,11 +373,12 @@ mod tests {
         let (words, len) = ([0u32, 8, 7, 9, 0], AtomicUsize::new(20));
         let chain = Chain {
             start: GuestAddr::from_u64(4),
+            path: [FieldOffset::FIRST; 4],
             steps: 1,
-            second: 4,
-            next: 8,
-            mark: (0, 255),
-            ..Chain::default()
+            first: FieldOffset::FIRST,
+            second: FieldOffset::from_u32(4),
+            next: Next::At(FieldOffset::from_u32(8)),
+            mark: None,
         };
         // SAFETY: both outlive the ring.
         let bytes = unsafe { Bytes::new(words.as_ptr().cast(), &len) };

@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::file::File;
 use crate::host::{self, Fd, Host, Listener, Socket, Waiter};
 use crate::origin::Origin;
+use crate::state::Access;
 use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};
 use crate::types::{Fdstat, Filestat, Filetype, NewTimes, fdflags, rights};
@@ -117,36 +118,36 @@ impl Descriptor {
 
     /// A descriptor for a file that a guest is given as a file: to seek in, cut off, date and so on.
     pub(crate) fn from_file(fd: Fd, role: u8) -> Result<Descriptor, Errno> {
-        let (read, write) = directions(role);
+        let access = directions(role);
         if host::stat(&fd)?.filetype != Filetype::RegularFile {
             return Err(Errno::Inval);
         }
-        let base = rights::FILE & !lacking(read, write);
+        let base = rights::FILE & !access.lacks();
         let stat = plain(Filetype::RegularFile, base);
-        Ok(Descriptor::new(Kind::File(File::new(fd, !write)), stat, Origin::Stdio(role)))
+        Ok(Descriptor::new(Kind::File(File::new(fd, !access.write)), stat, Origin::Stdio(role)))
     }
 
     /// A stream for something of the host's that a guest is given, and that others may have open too. If it
     /// is a file of the host's, the guest can read or write it all the same, but not change it otherwise.
     pub(crate) fn from_host(fd: Fd, role: u8) -> Result<Descriptor, Errno> {
-        let (read, write) = directions(role);
+        let access = directions(role);
         let origin = Origin::Stdio(role);
-        let access = lacking(read, write);
+        let lacks = access.lacks();
         let type_ = host::stat(&fd)?.filetype;
         Ok(match type_ {
             Filetype::RegularFile => {
                 // Not a regular file to the guest, which would expect to know its size.
                 let kind = Kind::Stream(Stream::Host(Host::file(fd)));
-                Descriptor::new(kind, plain(Filetype::Unknown, rights::STREAM & !access), origin)
+                Descriptor::new(kind, plain(Filetype::Unknown, rights::STREAM & !lacks), origin)
             }
             Filetype::Directory => return Err(Errno::Isdir),
             Filetype::SocketStream => {
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
-                let base = rights::STREAM & !access;
+                let base = rights::STREAM & !lacks;
                 Descriptor::new(kind, plain(Filetype::SocketStream, base), origin)
             }
             _ => {
-                let base = stream_rights(&fd, type_) & !access;
+                let base = stream_rights(&fd, type_) & !lacks;
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
                 Descriptor::new(kind, plain(type_, base), origin)
             }
@@ -155,8 +156,8 @@ impl Descriptor {
 
     /// A descriptor for a stream that is not the host's.
     pub(crate) fn from_stream(stream: Stream, role: u8) -> Descriptor {
-        let (read, write) = directions(role);
-        let base = rights::STREAM & !lacking(read, write);
+        let access = directions(role);
+        let base = rights::STREAM & !access.lacks();
         Descriptor::new(Kind::Stream(stream), plain(Filetype::Unknown, base), Origin::Stdio(role))
     }
 
@@ -184,21 +185,23 @@ pub(crate) fn stream_rights(fd: &Fd, filetype: Filetype) -> u64 {
     }
 }
 
-/// Whether the guest reads a standard stream, and whether it writes it.
-fn directions(role: u8) -> (bool, bool) {
-    (role == 0, role != 0)
+/// What a guest does with a standard stream.
+fn directions(role: u8) -> Access {
+    Access { read: role == 0, write: role != 0 }
 }
 
-/// The rights that a descriptor for only reading or only writing lacks.
-pub(crate) fn lacking(read: bool, write: bool) -> u64 {
-    let mut lacks = 0;
-    if !read {
-        lacks |= rights::FD_READ;
+impl Access {
+    /// The rights that a descriptor for only reading or only writing lacks.
+    pub(crate) fn lacks(self) -> u64 {
+        let mut lacks = 0;
+        if !self.read {
+            lacks |= rights::FD_READ;
+        }
+        if !self.write {
+            lacks |= rights::FD_WRITE;
+        }
+        lacks
     }
-    if !write {
-        lacks |= rights::FD_WRITE;
-    }
-    lacks
 }
 
 fn plain(filetype: Filetype, base: u64) -> Fdstat {

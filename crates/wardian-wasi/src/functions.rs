@@ -47,11 +47,14 @@ const fn describe(name: &str) -> &'static Description {
     panic!("a function has no description")
 }
 
+/// No function has parameters of more slots.
+const MOST_SLOTS: usize = 16;
+
 /// The slots of a function's parameters, and how many there are.
-type Slots = ([Slot; 16], usize);
+type Slots = ([Slot; MOST_SLOTS], usize);
 
 const fn slots(function: &Description) -> Slots {
-    let (mut slots, mut count, mut at) = ([Slot::I32; 16], 0, 0);
+    let (mut slots, mut count, mut at) = ([Slot::I32; MOST_SLOTS], 0, 0);
     while at < function.params.len() {
         let own = function.params[at].1.slots();
         let mut i = 0;

@@ -11,18 +11,13 @@ use crate::host::{self, Waited, Waiter};
 use crate::pending::PendingPoll;
 use crate::stream::Readiness;
 use crate::table::{Descriptor, Kind};
-use crate::types::{Await, ClockId, Event, Subscription, rights};
+use crate::types::{Await, ClockId, Event, EventType, Subscription, rights};
 
 /// How many bytes are said to fit into something that can be written to.
 pub(crate) const WRITABLE: u64 = 4096;
 
 /// The most subscriptions of one call.
 pub(crate) const MAX_SUBSCRIPTIONS: u64 = 16 * 1024;
-
-/// `eventtype`.
-const CLOCK: u8 = 0;
-const FD_READ: u8 = 1;
-const FD_WRITE: u8 = 2;
 
 /// What is known about a subscription before anything is waited for.
 enum State {
@@ -66,16 +61,11 @@ pub(crate) fn poll_oneoff(
         if !waiter.any(&mut fds, Some(start))? {
             return Err(Errno::Again.into());
         }
-    } else {
-        let outcome = waiter.any(&mut fds, deadline);
-        if let Err(Fail::Stop(_)) = outcome {
-            let waited = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let began = began.unwrap_or_else(|| ctx.monotonic().saturating_sub(waited));
-            let subscriptions = subscriptions.to_vec();
-            let poll = PendingPoll { began, subscriptions };
-            ctx.with_pending(|pending| pending.interrupted(poll));
+    } else if let Err(fail) = waiter.any(&mut fds, deadline) {
+        if let Fail::Stop(_) = fail {
+            note_interrupted(ctx, began, start, subscriptions);
         }
-        outcome?;
+        return Err(fail);
     }
 
     let ready = fds.iter().any(host::is_ready);
@@ -89,11 +79,25 @@ pub(crate) fn poll_oneoff(
             State::Done(event) => Some(*event),
             State::Timer(nanos) => {
                 let due = *nanos <= passed && !(done && *nanos > 0);
-                due.then(|| event(subscription, CLOCK, Errno::Success))
+                due.then(|| event(subscription, EventType::Clock, Errno::Success))
             }
             State::Host { index, write } => host_event(subscription, &fds[*index], *write),
         });
     Ok(events.collect())
+}
+
+/// Notes that the guest was stopped in a call, which has waited since `start`: a program that continues from a checkpoint
+/// makes the call again, and waits for what is left. `began` is when it first waited, if this call was made again itself.
+fn note_interrupted(
+    ctx: &WasiCtx,
+    began: Option<u64>,
+    start: Instant,
+    subscriptions: &[Subscription],
+) {
+    let waited = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let began = began.unwrap_or_else(|| ctx.monotonic().saturating_sub(waited));
+    let poll = PendingPoll { began, subscriptions: subscriptions.to_vec() };
+    ctx.with_pending(|pending| pending.interrupted(poll));
 }
 
 /// Looks a subscription's descriptor up, and keeps it open for the wait.
@@ -124,11 +128,11 @@ fn state<'f>(
                 Ok(nanos) if absolute => State::Timer(nanos),
                 // The call is one made again.
                 Ok(nanos) => State::Timer(nanos.saturating_sub(waited)),
-                Err(errno) => State::Done(event(subscription, CLOCK, errno)),
+                Err(errno) => State::Done(event(subscription, EventType::Clock, errno)),
             };
         }
-        Await::Read(_) => (FD_READ, false),
-        Await::Write(_) => (FD_WRITE, true),
+        Await::Read(_) => (EventType::FdRead, false),
+        Await::Write(_) => (EventType::FdWrite, true),
     };
     let descriptor = match held {
         Ok(Some(descriptor)) => descriptor,
@@ -136,16 +140,21 @@ fn state<'f>(
         Err(errno) => return State::Done(event(subscription, kind, *errno)),
     };
     let readiness = match &descriptor.kind {
-        Kind::File(file) => Readiness::Now(if write { WRITABLE } else { file.ahead() }, false),
-        Kind::Dir(_) => Readiness::Now(0, false),
+        Kind::File(file) => {
+            let bytes = if write { WRITABLE } else { file.ahead() };
+            Readiness::Now { bytes, hangup: false }
+        }
+        Kind::Dir(_) => Readiness::Now { bytes: 0, hangup: false },
         Kind::Stream(stream) => stream.readiness(write),
         Kind::Socket(socket) => Readiness::Fd(socket.pollable()),
         Kind::Listener(listener) => Readiness::Fd(listener.pollable()),
     };
     match readiness {
-        Readiness::Now(nbytes, hangup) => {
-            State::Done(Event { nbytes, hangup, ..event(subscription, kind, Errno::Success) })
-        }
+        Readiness::Now { bytes, hangup } => State::Done(Event {
+            nbytes: bytes,
+            hangup,
+            ..event(subscription, kind, Errno::Success)
+        }),
         Readiness::Fd(fd) => {
             fds.push(host::waited(fd, write));
             State::Host { index: fds.len() - 1, write }
@@ -166,10 +175,10 @@ fn remaining(clocks: &dyn Clocks, id: u32, timeout: u64, absolute: bool) -> Resu
 fn host_event(subscription: &Subscription, waited: &Waited<'_>, write: bool) -> Option<Event> {
     let got = host::outcome(waited)?;
     let nbytes = if write { WRITABLE } else { got.bytes };
-    let kind = if write { FD_WRITE } else { FD_READ };
+    let kind = if write { EventType::FdWrite } else { EventType::FdRead };
     Some(Event { nbytes, hangup: got.hangup, ..event(subscription, kind, got.error) })
 }
 
-fn event(subscription: &Subscription, kind: u8, error: Errno) -> Event {
+fn event(subscription: &Subscription, kind: EventType, error: Errno) -> Event {
     Event { userdata: subscription.userdata, error, kind, nbytes: 0, hangup: false }
 }

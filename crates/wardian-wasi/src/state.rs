@@ -24,6 +24,15 @@ use crate::clock::Elapsed;
 use crate::pending::PendingPoll;
 use crate::readdir::Position;
 use crate::types::Filetype;
+use wardian_types::IndexVec;
+
+wardian_types::index_types! {
+    /// A preopened directory of a state, by its place in [`WasiState::preopens`].
+    pub(crate) struct PreopenIndex;
+
+    /// A file without a name, by the place of what was in it in [`WasiState::contents`].
+    pub(crate) struct ContentsIndex;
+}
 
 /// The state of a program as data: what [`WasiCtx::save`](crate::WasiCtx::save) finds, and
 /// [`WasiCtxBuilder::restore`](crate::WasiCtxBuilder::restore) makes a program's state from, in any process on
@@ -38,9 +47,9 @@ pub struct WasiState {
     pub(crate) envs: Vec<String>,
     pub(crate) clocks: SavedClocks,
     /// The preopened directories that descriptors refer to.
-    pub(crate) preopens: Vec<SavedPreopen>,
+    pub(crate) preopens: IndexVec<PreopenIndex, SavedPreopen>,
     /// The files that have no name any more.
-    pub(crate) contents: Vec<Contents>,
+    pub(crate) contents: IndexVec<ContentsIndex, Contents>,
     /// By number, which increase.
     pub(crate) descriptors: Vec<Saved>,
     pub(crate) pending: Option<PendingPoll>,
@@ -84,23 +93,29 @@ pub(crate) struct Saved {
     pub(crate) kind: SavedKind,
 }
 
-/// What a descriptor refers to. `preopen` is a place in [`WasiState::preopens`].
+/// What a descriptor refers to. `preopen` is the directory by which a path was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SavedKind {
     /// A standard stream, by its first number. Of an input that has an offset, how much was read.
     Stdio { role: u8, position: Option<u64> },
     /// A preopened directory.
-    Preopen { preopen: u32, listing: Option<Vec<Position>> },
+    Preopen { preopen: PreopenIndex, listing: Option<Vec<Position>> },
     /// A regular file.
-    File { preopen: u32, path: String, access: Access, offset: u64, identity: Identity },
+    File { preopen: PreopenIndex, path: String, access: Access, offset: u64, identity: Identity },
     /// A directory.
-    Directory { preopen: u32, path: String, listing: Option<Vec<Position>> },
+    Directory { preopen: PreopenIndex, path: String, listing: Option<Vec<Position>> },
     /// A character device.
-    Device { preopen: u32, path: String, access: Access },
-    /// A regular file without a name; `contents` is a place in [`WasiState::contents`].
-    Unlinked { preopen: u32, path: String, access: Access, offset: u64, contents: u32 },
+    Device { preopen: PreopenIndex, path: String, access: Access },
+    /// A regular file without a name.
+    Unlinked {
+        preopen: PreopenIndex,
+        path: String,
+        access: Access,
+        offset: u64,
+        contents: ContentsIndex,
+    },
     /// A directory that has been removed.
-    RemovedDirectory { preopen: u32, path: String },
+    RemovedDirectory { preopen: PreopenIndex, path: String },
     /// A connected socket.
     Socket,
     /// A listening socket, by its place among those.
@@ -135,7 +150,7 @@ impl Identity {
 
 impl SavedKind {
     /// The preopened directory it was reached by, and its path beneath that.
-    pub(crate) fn place(&self) -> Option<(u32, &str)> {
+    pub(crate) fn place(&self) -> Option<(PreopenIndex, &str)> {
         match self {
             SavedKind::Preopen { preopen, .. } => Some((*preopen, "")),
             SavedKind::File { preopen, path, .. }

@@ -48,8 +48,13 @@ pub(crate) enum Stream {
 
 /// How a stream takes part in `poll_oneoff`.
 pub(crate) enum Readiness<'a> {
-    /// Always ready; so many bytes are there, and whether that is all.
-    Now(u64, bool),
+    /// Always ready.
+    Now {
+        /// How many bytes can be read or written.
+        bytes: u64,
+        /// Whether none will come after these.
+        hangup: bool,
+    },
     /// When the host descriptor is.
     Fd(Pollable<'a>),
 }
@@ -138,9 +143,11 @@ impl Stream {
             Stream::Host(host) => host.readiness(write),
             Stream::CustomInput { ready: Some(fd), .. }
             | Stream::CustomOutput { ready: Some(fd), .. } => Readiness::Fd(host::wake_source(fd)),
-            Stream::Null if !write => Readiness::Now(0, true),
-            Stream::Input(input) => Readiness::Now(input.left(), input.left() == 0),
-            _ => Readiness::Now(crate::poll::WRITABLE, false),
+            Stream::Null if !write => Readiness::Now { bytes: 0, hangup: true },
+            Stream::Input(input) => {
+                Readiness::Now { bytes: input.left(), hangup: input.left() == 0 }
+            }
+            _ => Readiness::Now { bytes: crate::poll::WRITABLE, hangup: false },
         }
     }
 }

@@ -332,12 +332,21 @@ pub(crate) enum Await {
     Write(u32),
 }
 
+/// `eventtype`: what kind of subscription an event is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum EventType {
+    Clock = 0,
+    FdRead = 1,
+    FdWrite = 2,
+}
+
 /// `event`: something `poll_oneoff` waited for has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) userdata: u64,
     pub(crate) error: Errno,
-    pub(crate) kind: u8,
+    pub(crate) kind: EventType,
     pub(crate) nbytes: u64,
     pub(crate) hangup: bool,
 }

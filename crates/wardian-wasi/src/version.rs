@@ -127,7 +127,7 @@ pub(crate) fn event(event: &Event) -> [u8; 32] {
     let mut out = [0; 32];
     put(&mut out, 0, event.userdata);
     out[8..10].copy_from_slice(&event.error.raw().to_le_bytes());
-    out[10] = event.kind;
+    out[10] = event.kind as u8;
     put(&mut out, 16, event.nbytes);
     out[24] = u8::from(event.hangup);
     out

@@ -168,7 +168,9 @@ impl Checkpoint {
         for (memory, chunks) in self.memories.iter().enumerate() {
             let memory = MemoryNumber::from_usize(memory);
             let together = format::together(mappable);
-            for part in chunks.chunk_by(|one, next| one.index / together == next.index / together) {
+            for part in chunks.chunk_by(|one, next| {
+                one.index.as_u64() / together == next.index.as_u64() / together
+            }) {
                 writer.chunks(memory, part)?;
             }
         }

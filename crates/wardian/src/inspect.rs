@@ -22,6 +22,7 @@ use wardian_runtime::ids::InstanceId;
 use wardian_runtime::store::functions::FuncKind;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::instance::MemoryRef;
+use wardian_types::TableElementIndex;
 pub use wardian_types::{
     DataIndex, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, ElemIndex, FuncIndex,
     GlobalIndex, Index, IndexVec, MemoryIndex, TableIndex, TagIndex,
@@ -195,7 +196,7 @@ impl<'a> InternalModule<'a> {
     pub fn table_element(&self, table: u32, element: u64) -> Option<Val> {
         let Source::Live { store, instance } = self.0 else { return None };
         let table = *store.instance(instance).tables().get(TableIndex::from_u32(table))?;
-        store.table_get(table, element).map(Val::from)
+        store.table_get(table, TableElementIndex::from_u64(element)).map(Val::from)
     }
 
     /// Index of a table by the name that it is exported by, or has in the name section.

@@ -19,7 +19,9 @@ use wardian_runtime::store::samples::{self, SamplePlace};
 use wardian_types::GuestAddr;
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::interrupt::Interrupter;
-use wardian_vm::samples::chain::Chain as RawChain;
+use wardian_vm::samples::chain::{
+    Chain as RawChain, End, FieldOffset, MAX_PATH, Mark, MarkByte, Next,
+};
 use wardian_vm::samples::{HOST, RawSample, SampleRing, next_sample};
 
 /// Now, on the clock of samples.
@@ -242,17 +244,23 @@ impl Chain {
     /// None if the path has more than four steps, or a word would be more than 64 bytes from the beginning of a
     /// record.
     pub fn new(start: u32, path: &[u32], words: [u32; 2], next: u32) -> Option<Chain> {
-        let mut chain = RawChain {
+        let [first, second] = words.map(FieldOffset::from_u32);
+        let mut steps = [FieldOffset::FIRST; MAX_PATH];
+        for (step, offset) in steps.get_mut(..path.len())?.iter_mut().zip(path) {
+            *step = FieldOffset::from_u32(*offset);
+        }
+        Chain::valid(RawChain {
             start: GuestAddr::from_u64(start.into()),
+            path: steps,
             steps: path.len(),
-            first: words[0],
-            second: words[1],
-            next,
-            // Bytes are smaller.
-            mark: (0, u16::MAX),
-            ..RawChain::default()
-        };
-        chain.path.get_mut(..path.len())?.copy_from_slice(path);
+            first,
+            second,
+            next: Next::At(FieldOffset::from_u32(next)),
+            mark: None,
+        })
+    }
+
+    fn valid(chain: RawChain) -> Option<Chain> {
         chain.is_valid().then_some(Chain(chain))
     }
 
@@ -269,27 +277,33 @@ impl Chain {
         end: [u32; 3],
     ) -> Option<Chain> {
         let Chain(chain) = Chain::new(start, path, words, 0)?;
-        let chain = RawChain { stride: record, end, ..chain };
-        (chain.is_valid() && record > 0).then_some(Chain(chain))
+        let [base, words, spare] = end;
+        let [base, words] = [base, words].map(FieldOffset::from_u32);
+        let next = Next::Behind(record, End { base, words, spare });
+        Chain::valid(RawChain { next, ..chain }).filter(|_| record > 0)
     }
 
     /// Marks records whose byte at an offset has at least a value. None if that is more than 64 bytes from the
     /// beginning of a record.
     pub fn with_mark(self, offset: u32, least: u8) -> Option<Chain> {
-        let chain = RawChain { mark: (offset, least.into()), ignored: 0, ..self.0 };
-        chain.is_valid().then_some(Chain(chain))
+        let byte = MarkByte::In(FieldOffset::from_u32(offset));
+        self.marked(Mark { byte, ignored: 0, least })
     }
 
     /// As [`Chain::with_mark`], but marks records of whose byte any of these bits is set.
     pub fn with_mark_bits(self, offset: u32, bits: u8) -> Option<Chain> {
-        let chain = RawChain { mark: (offset, 1), ignored: !bits, ..self.0 };
-        chain.is_valid().then_some(Chain(chain))
+        let byte = MarkByte::In(FieldOffset::from_u32(offset));
+        self.marked(Mark { byte, ignored: !bits, least: 1 })
     }
 
     /// As [`Chain::with_mark_bits`], but of the byte that a pointer at an offset leads to.
     pub fn with_mark_bits_behind(self, pointer: u32, bits: u8) -> Option<Chain> {
-        let chain = RawChain { mark: (0, 1), ignored: !bits, mark_behind: Some(pointer), ..self.0 };
-        chain.is_valid().then_some(Chain(chain))
+        let byte = MarkByte::Behind(FieldOffset::from_u32(pointer));
+        self.marked(Mark { byte, ignored: !bits, least: 1 })
+    }
+
+    fn marked(self, mark: Mark) -> Option<Chain> {
+        Chain::valid(RawChain { mark: Some(mark), ..self.0 })
     }
 }
 

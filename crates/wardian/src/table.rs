@@ -5,7 +5,7 @@ use crate::handles::Table;
 use crate::store::{check_store, same_store};
 use crate::value::Val;
 use crate::{AsContext, AsContextMut, Error, Result};
-use wardian_types::TableType;
+use wardian_types::{TableElementIndex, TableType};
 
 impl Table {
     /// A table of the host's, full of `init`.
@@ -56,7 +56,7 @@ impl Table {
     pub fn get(&self, store: impl AsContext, index: u64) -> Option<Val> {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
-        store.0.inner.table_get(self.index, index).map(Val::from)
+        store.0.inner.table_get(self.index, TableElementIndex::from_u64(index)).map(Val::from)
     }
 
     /// Sets an element.
@@ -68,6 +68,7 @@ impl Table {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         check_store(inner, self.store)?;
+        let index = TableElementIndex::from_u64(index);
         Ok(inner.table_set(self.index, index, &value.into())?)
     }
 

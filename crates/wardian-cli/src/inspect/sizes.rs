@@ -5,7 +5,6 @@ mod retained;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use wardian_module::{ConstOp, Module, SegmentMode};
-use wardian_types::CodeOffset;
 
 /// A part of the file.
 pub(super) struct Part {
@@ -73,9 +72,8 @@ fn files(module: &Module) -> Vec<Part> {
     let info = module.info();
     let mut files: HashMap<String, usize> = HashMap::new();
     let mut known = 0;
-    for body in &info.bodies {
-        let offset = |at: usize| CodeOffset::from_usize(at - info.code_section);
-        module.source_files(offset(body.start)..offset(body.end), &mut |file, bytes| {
+    for offsets in info.bodies.indices().filter_map(|defined| info.body_offsets(defined)) {
+        module.source_files(offsets, &mut |file, bytes| {
             known += bytes as usize;
             match files.get_mut(file) {
                 Some(sum) => *sum += bytes as usize,

@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// Why not.
+    /// Ends a call whose frame [`State::may_enter`] refuses: with a trap if there is no room for it.
     #[inline(always)]
     pub(super) unsafe fn refuse(&self, function: *const Function, fp: *mut u64) -> u64 {
         // SAFETY: as above.
@@ -121,7 +121,7 @@ impl State {
     unsafe fn call(self, callee: Callee, Far(end): Far, U32(args): U32) -> u64 {
         // SAFETY: the arguments lie before `end`.
         unsafe {
-            let (fp, store) = (self.fp.offset(end as isize), self.store());
+            let (fp, store) = (self.fp.offset(end.as_isize()), self.store());
             let slots = fp.sub(args as usize);
             if let Some(function) = interpreted(callee.word) {
                 if !self.may_enter(function, fp) {

@@ -6,7 +6,7 @@
 use super::memory::kept;
 use super::state::{State, Target, Word, handlers};
 use crate::operand::{D, U32};
-use wardian_types::TrapCode;
+use wardian_types::{ArrayElementIndex, TrapCode};
 use wardian_vm::heap::{FuncHandle, HeapRef, shape};
 
 /// Lets the compiler compute an address once and before the access, so that it takes up one register.
@@ -31,18 +31,18 @@ impl State {
 
     /// The address of an element.
     #[inline(always)]
-    unsafe fn element_at<T>(&self, array: HeapRef, index: u32) -> At<T> {
+    unsafe fn element_at<T>(&self, array: HeapRef, index: ArrayElementIndex) -> At<T> {
         if array.is_null() {
             return Err(TrapCode::NullArrayReference);
         }
         // SAFETY: see `objects`.
         unsafe {
             let array = address(self.object(array));
-            if index >= *array.cast::<u32>().add(1) {
+            if index.as_u32() >= *array.cast::<u32>().add(1) {
                 return Err(TrapCode::ArrayOutOfBounds);
             }
             let elements = array.add(shape::first_element(size_of::<T>() as u32).as_u32() as usize);
-            Ok(elements.cast::<T>().add(index as usize))
+            Ok(elements.cast::<T>().add(index.index()))
         }
     }
 
@@ -138,12 +138,12 @@ macro_rules! gets {
         }
 
         fn $element_accb(s, i) {
-            s.read(s.element_at(s.get(i.array), s.acc as u32), i.d, |$s, $value: $ty| $result)
+            s.read(s.element_at(s.get(i.array), ArrayElementIndex::from_u32(s.acc as u32)), i.d, |$s, $value: $ty| $result)
         }
 
         fn $plus(s, i) {
             let index = s.get::<u32>(i.index).wrapping_add(i.by.0 as u32);
-            s.read(s.element_at(s.get(i.array), index), i.d, |$s, $value: $ty| $result)
+            s.read(s.element_at(s.get(i.array), ArrayElementIndex::from_u32(index)), i.d, |$s, $value: $ty| $result)
         }
     )* } };
 }

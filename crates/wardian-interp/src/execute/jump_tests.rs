@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicI32;
 use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::{CodeAddr, CtxOffset, StackAddr};
 use wardian_vm::heap::HeapWords;
-use wardian_vm::interpreted::{Function, SERVICES, exit, flag, header};
+use wardian_vm::interpreted::{FrameSlot, Function, SERVICES, exit, flag, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
 
 const APART: &str = include_str!("../../tests/interp/apart.txt");
@@ -33,11 +33,11 @@ const IMPORTED: u32 = 1040;
 const GLOBAL: u32 = 1056;
 
 /// Slots: the counter of the rounds, the first operand, the other operands, what is written.
-const COUNTER: i32 = 8;
-const FIRST: i32 = 10;
-const OTHER: i32 = 12;
-const WRITTEN: i32 = 20;
-const FAR: i32 = 40;
+const COUNTER: FrameSlot = FrameSlot::from_i32(8);
+const FIRST: FrameSlot = FrameSlot::from_i32(10);
+const OTHER: FrameSlot = FrameSlot::from_i32(12);
+const WRITTEN: FrameSlot = FrameSlot::from_i32(20);
+const FAR: FrameSlot = FrameSlot::from_i32(40);
 const SLOTS: usize = 80;
 
 /// The operands of an instruction that changes nothing that a later one depends on.
@@ -65,7 +65,7 @@ macro_rules! written {
     ($($kind:ident)+) => { $(impl Made for $kind {
         fn made(operands: &mut Operands, _: &str, _: &str) -> Self {
             operands.writes += 2;
-            $kind(WRITTEN + operands.writes)
+            $kind(WRITTEN.add(operands.writes))
         }
     })+ };
 }
@@ -146,7 +146,7 @@ fn looped(opcode: Opcode) -> Vec<u16> {
     let length = code.len() + <op::inc_br_ne_imm_back as Instruction>::UNITS;
     let target = Branch(-(length as i32));
     op::inc_br_ne_imm_back { a: S(COUNTER), by: I32(1), b: I32(ROUNDS), target }.put(&mut code);
-    op::return_none { to: Far(0) }.put(&mut code);
+    op::return_none { to: Far(FrameSlot::default()) }.put(&mut code);
     code
 }
 
@@ -205,10 +205,10 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     slots[header::IP as usize] = translation.function().entry as u64;
     slots[header::FUNCTION as usize] = translation.function() as *const Function as u64;
     slots[header::VMCTX as usize] = block.as_ptr() as u64;
-    slots[COUNTER as usize] = 0;
-    slots[FIRST as usize] = first;
+    slots[COUNTER.as_i32() as usize] = 0;
+    slots[FIRST.as_i32() as usize] = first;
     if format!("{opcode:?}").ends_with("set_func") {
-        slots[OTHER as usize] = 0;
+        slots[OTHER.as_i32() as usize] = 0;
     }
     store.interp_fp = StackAddr::of(slots.as_mut_ptr());
     store.interp_limit = StackAddr::of(slots.as_ptr_range().end);
@@ -217,7 +217,7 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     // asked for takes no more arguments than registers hold, so it may leave them where they are.
     let status = unsafe { execute(&raw mut store) };
     assert_eq!(status, exit::RETURN, "{opcode:?} with {first}, trap {}", store.trap_code);
-    assert_eq!(slots[COUNTER as usize], ROUNDS as u64, "{opcode:?} with {first}");
+    assert_eq!(slots[COUNTER.as_i32() as usize], ROUNDS as u64, "{opcode:?} with {first}");
 }
 
 /// Whether zero, as first operand, is null where there must be an object.

@@ -14,8 +14,8 @@ handlers! {
 
     fn copy_two(s, i) {
         // One after the other: the second may read what the first wrote.
-        *s.fp.offset(i.d.0 as isize) = s.get(i.a);
-        *s.fp.offset(i.e.0 as isize) = s.get(i.b);
+        *s.fp.offset(i.d.0.as_isize()) = s.get(i.a);
+        *s.fp.offset(i.e.0.as_isize()) = s.get(i.b);
         s.go()
     }
 

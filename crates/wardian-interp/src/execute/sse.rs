@@ -14,13 +14,13 @@ impl State {
     #[inline(always)]
     unsafe fn lanes(&self, slot: SW) -> __m128i {
         // SAFETY: two slots of the frame.
-        unsafe { self.fp.offset(slot.0 as isize).cast::<__m128i>().read_unaligned() }
+        unsafe { self.fp.offset(slot.0.as_isize()).cast::<__m128i>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn set_lanes(&self, slot: DW, value: __m128i) {
         // SAFETY: two slots of the frame.
-        unsafe { self.fp.offset(slot.0 as isize).cast::<__m128i>().write_unaligned(value) }
+        unsafe { self.fp.offset(slot.0.as_isize()).cast::<__m128i>().write_unaligned(value) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What handlers have in hand, and how they are written.
 
 use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
-use wardian_types::TrapCode;
+use wardian_types::{ArrayElementIndex, TrapCode};
 use wardian_vm::addr::{CtxOffset, StackAddr, VmCtxPtr};
 use wardian_vm::heap::HeapRef;
 use wardian_vm::interpreted::{Function, Service, exit, header};
@@ -125,6 +125,7 @@ words! {
     f32: w => f32::from_bits(w as u32), v => u64::from(v.to_bits());
     f64: w => f64::from_bits(w), v => v.to_bits();
     HeapRef: w => HeapRef::in_low_half(w), v => v.as_word();
+    ArrayElementIndex: w => ArrayElementIndex::from_u32(w as u32), v => u64::from(v.as_u32());
     bool: w => w as u32 != 0, v => u64::from(v);
 }
 
@@ -172,7 +173,7 @@ impl<T: Word> Target<T> for D {
     unsafe fn write(self, state: &mut State, value: T) {
         state.acc = value.to_word();
         // SAFETY: the caller's promise.
-        unsafe { *state.fp.offset(self.0 as isize) = state.acc };
+        unsafe { *state.fp.offset(self.0.as_isize()) = state.acc };
     }
 }
 
@@ -181,7 +182,7 @@ impl Target<f64> for D64 {
     unsafe fn write(self, state: &mut State, value: f64) {
         state.double = value;
         // SAFETY: the caller's promise.
-        unsafe { *state.fp.offset(self.0 as isize) = value.to_bits() };
+        unsafe { *state.fp.offset(self.0.as_isize()) = value.to_bits() };
     }
 }
 
@@ -190,7 +191,7 @@ impl Target<f32> for D32 {
     unsafe fn write(self, state: &mut State, value: f32) {
         state.single = value;
         // SAFETY: the caller's promise.
-        unsafe { *state.fp.offset(self.0 as isize) = u64::from(value.to_bits()) };
+        unsafe { *state.fp.offset(self.0.as_isize()) = u64::from(value.to_bits()) };
     }
 }
 
@@ -261,7 +262,7 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn get<T: Word>(&self, slot: S) -> T {
         // SAFETY: a slot of the frame.
-        T::from_word(unsafe { *self.fp.offset(slot.0 as isize) })
+        T::from_word(unsafe { *self.fp.offset(slot.0.as_isize()) })
     }
 
     /// An operand that is in a slot of the frame, or in the instruction.
@@ -282,14 +283,14 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn put(&self, slot: W, word: u64) {
         // SAFETY: a slot of the frame.
-        unsafe { *self.fp.offset(slot.0 as isize) = word };
+        unsafe { *self.fp.offset(slot.0.as_isize()) = word };
     }
 
     #[inline(always)]
     pub(super) unsafe fn get_wide(&self, slot: SW) -> u128 {
         // SAFETY: two slots of the frame.
         unsafe {
-            let at = self.fp.offset(slot.0 as isize);
+            let at = self.fp.offset(slot.0.as_isize());
             u128::from(*at) | u128::from(*at.add(1)) << 64
         }
     }
@@ -297,14 +298,14 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn set_wide(&self, slot: DW, value: u128) {
         // SAFETY: two slots of the frame.
-        unsafe { self.fp.offset(slot.0 as isize).cast::<u128>().write_unaligned(value) }
+        unsafe { self.fp.offset(slot.0.as_isize()).cast::<u128>().write_unaligned(value) }
     }
 
     /// A slot of the frame.
     #[inline(always)]
     pub(super) unsafe fn far(&self, slot: Far) -> *mut u64 {
         // SAFETY: a slot of the frame.
-        unsafe { self.fp.offset(slot.0 as isize) }
+        unsafe { self.fp.offset(slot.0.as_isize()) }
     }
 
     #[inline(always)]

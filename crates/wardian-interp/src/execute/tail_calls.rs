@@ -77,7 +77,7 @@ handlers! {
     }
 
     fn return_call_indirect(s, op::return_call_indirect { index, table, ty, own, first, args }) {
-        let top = Far(first.0 + args.0 as i32);
+        let top = Far(first.0.add(args.0 as i32));
         match s.element_of_subtype(index, table, ty, top) {
             Ok(func) => s.tail_call(s.referred(func), own, first, args),
             Err(code) => s.trap(code),

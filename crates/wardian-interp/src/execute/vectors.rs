@@ -72,7 +72,7 @@ impl State {
     unsafe fn lane<T: Copy>(&self, slot: SW, U16(lane): U16) -> T {
         let lane = usize::from(lane) % (size_of::<u128>() / size_of::<T>());
         // SAFETY: inside two slots of the frame.
-        unsafe { self.fp.offset(slot.0 as isize).cast::<T>().add(lane).read_unaligned() }
+        unsafe { self.fp.offset(slot.0.as_isize()).cast::<T>().add(lane).read_unaligned() }
     }
 }
 

@@ -8,6 +8,7 @@ use super::Body;
 use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::Register;
 use crate::translation::CodeUnit;
+use wardian_vm::interpreted::FrameSlot;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
 /// where there is a variant for b; for the operand that is named; branches whose operands may be exchanged;
@@ -26,7 +27,7 @@ macro_rules! variants {
             pub(super) fn accumulate<I: Instruction>(
                 &mut self,
                 start: CodeUnit,
-                slot: i32,
+                slot: FrameSlot,
                 register: Register,
             ) {
                 let variant = match I::OPCODE {

@@ -6,6 +6,7 @@ use crate::op;
 use crate::operand::{Far, U16, U32};
 use wardian_module::operators::Bulk;
 use wardian_types::{Index, MemoryIndex};
+use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::layout::Builtin;
 
 impl Body<'_> {
@@ -96,7 +97,13 @@ impl Body<'_> {
         Ok((a, b, c))
     }
 
-    pub(super) fn builtin_i(&mut self, builtin: Builtin, narrow: bool, d: i32, i: impl Index) {
+    pub(super) fn builtin_i(
+        &mut self,
+        builtin: Builtin,
+        narrow: bool,
+        d: FrameSlot,
+        i: impl Index,
+    ) {
         let (which, narrow, top) = self.builtin(builtin, narrow);
         self.append(op::builtin_i { which, narrow, top, d: Far(d), i: U32(i.index() as u32) });
         self.safepoint();
@@ -106,7 +113,7 @@ impl Body<'_> {
         &mut self,
         builtin: Builtin,
         narrow: bool,
-        d: i32,
+        d: FrameSlot,
         i: impl Index,
         a: Far,
         b: Far,

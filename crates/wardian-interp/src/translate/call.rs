@@ -6,6 +6,7 @@ use crate::operand::{Far, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::Call;
 use wardian_types::{FuncIndex, FuncType, TypeIndex};
+use wardian_vm::interpreted::FrameSlot;
 
 impl<'a> Body<'a> {
     pub(super) fn call_operator(&mut self, operator: Call) -> Outcome {
@@ -87,9 +88,9 @@ impl<'a> Body<'a> {
     }
 
     /// Takes the arguments; returns where they end and how many slots they take.
-    fn args(&mut self, ty: &FuncType, callee: Option<i32>) -> Outcome<(Far, U32)> {
+    fn args(&mut self, ty: &FuncType, callee: Option<FrameSlot>) -> Outcome<(Far, U32)> {
         let first = self.take_args(ty, callee)?;
-        Ok((Far(first + ty.param_slots() as i32), slots(ty)))
+        Ok((Far(first.add(ty.param_slots() as i32)), slots(ty)))
     }
 
     fn call(&mut self, function: FuncIndex) -> Outcome {

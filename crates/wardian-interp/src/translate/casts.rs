@@ -1,14 +1,14 @@
 //! Tests of references: casts, and branches that depend on them.
 
-use super::control::FrameIndex;
 use super::emit::Chain;
 use super::stack::Value;
 use super::{Body, Outcome};
 use crate::operand::{Branch, D, Far, S, U16, U32, W};
-use crate::translation::TranslateError;
+use crate::translation::{FrameIndex, TranslateError};
 use crate::{cast, op};
 use wardian_types::{DeclaredType, HeapType, LabelIndex, RefType};
 use wardian_vm::heap::Displays;
+use wardian_vm::interpreted::FrameSlot;
 
 /// How a reference is compared with a type.
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    fn emit_test(&mut self, test: Test, a: Far, to: i32) {
+    fn emit_test(&mut self, test: Test, a: Far, to: FrameSlot) {
         let Test { ty, depth, what, form } = test;
         let (d, s) = (D(to), S(a.0));
         match form {
@@ -138,8 +138,8 @@ impl Body<'_> {
 
     /// The slot to which a local that is the topmost operand has to be copied for a branch; nothing if that is not
     /// all that the branch needs.
-    fn place_of_top(&mut self, frame: FrameIndex) -> Outcome<Option<i32>> {
-        let Some(top) = self.b.stack.len().checked_sub(1) else { return Ok(None) };
+    fn place_of_top(&mut self, frame: FrameIndex) -> Outcome<Option<FrameSlot>> {
+        let Some(top) = self.b.stack.indices().next_back() else { return Ok(None) };
         let entry = self.b.stack[top];
         if !matches!(entry.value, Value::Local(..)) {
             return Ok(None);

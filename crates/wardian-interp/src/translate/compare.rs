@@ -5,6 +5,7 @@ use super::stack::{Entry, Value};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, S};
 use crate::translation::CodeUnit;
+use wardian_vm::interpreted::FrameSlot;
 
 /// Each comparison with its negation, and the branches that do the same; `swapped` where the
 /// negation takes its operands the other way round.
@@ -119,7 +120,7 @@ impl Body<'_> {
     }
 
     /// The same for what lies in a slot, of which all 64 bits count.
-    pub(super) fn branch_on_slot(&mut self, slot: i32, negate: bool) {
+    pub(super) fn branch_on_slot(&mut self, slot: FrameSlot, negate: bool) {
         let target = Branch(0);
         match (self.is_far(), negate) {
             (false, false) => self.append(op::br_if { cond: S(slot), target }),

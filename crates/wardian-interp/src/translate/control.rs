@@ -5,10 +5,10 @@ use super::stack::{Entry, Value};
 use super::{Body, Outcome};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
-use crate::translation::{CodeUnit, TranslateError};
+use crate::translation::{CodeUnit, FrameIndex, TranslateError};
 use wardian_module::operators::Control;
-use wardian_types::{LabelIndex, TrapCode, TypeIndex, ValType};
-use wardian_vm::interpreted::frame;
+use wardian_types::{LabelIndex, OperandIndex, TrapCode, TypeIndex, ValType};
+use wardian_vm::interpreted::{FrameSlot, frame};
 use wasmparser::{BlockType, BrTable, Operator};
 
 /// What a block takes and gives.
@@ -42,17 +42,12 @@ pub(super) enum Kind {
 pub(super) struct Frame {
     pub(super) kind: Kind,
     pub(super) shape: Shape,
-    /// How many operands lie below the block's parameters.
-    pub(super) base: usize,
+    /// The lowest of the block's parameters, or of what comes where they would be.
+    pub(super) base: OperandIndex,
     /// Who jumps to its end.
     pub(super) exits: Chain,
     /// Who jumps to the stub of the table of branches that is being made.
     stub: Chain,
-}
-
-wardian_types::index_types! {
-    /// An open block, by its position among those of the function.
-    pub(super) struct FrameIndex;
 }
 
 /// The frame to which a stub branches.
@@ -61,14 +56,14 @@ pub(super) type Stub = FrameIndex;
 impl<'a> Body<'a> {
     /// What a function does before its first operator.
     pub(super) fn prologue(&mut self, locals: i32) {
-        let (first, count) = (Far(frame::HEADER as i32), U32(locals as u32));
+        let (first, count) = (Far(FrameSlot::from_i32(frame::HEADER as i32)), U32(locals as u32));
         if self.env.options.tiering {
             self.append(op::enter_hot { first, count });
         } else if locals > 0 {
             self.append(op::enter { first, count });
         }
         self.check_fuel();
-        self.open(Kind::Function, Shape::Function, 0);
+        self.open(Kind::Function, Shape::Function, OperandIndex::FIRST);
     }
 
     fn check_fuel(&mut self) {
@@ -180,7 +175,7 @@ impl<'a> Body<'a> {
         self.with_results(shape, |_, types| types.len())
     }
 
-    fn open(&mut self, kind: Kind, shape: Shape, base: usize) {
+    fn open(&mut self, kind: Kind, shape: Shape, base: OperandIndex) {
         let (exits, stub) = Default::default();
         self.b.frames.push(Frame { kind, shape, base, exits, stub });
     }
@@ -348,13 +343,13 @@ impl<'a> Body<'a> {
         let mut to = self.slot_at(self.b.frames[frame.index()].base);
         let from = self.slot_at(start);
         if count > 2 && self.b.stack[start..].iter().all(|e| e.value == Value::Temp) {
-            self.copy_far(to, from, self.height - from);
+            self.copy_far(to, from, self.height.slots_from(from));
             return Ok(());
         }
-        for position in start..self.b.stack.len() {
-            let entry = self.b.stack[position];
+        for operand in OperandIndex::range(start..self.b.stack.next_index()) {
+            let entry = self.b.stack[operand];
             self.move_to(to, &entry);
-            to += 1 + i32::from(entry.wide);
+            to = to.add(1 + i32::from(entry.wide));
         }
         Ok(())
     }
@@ -376,7 +371,7 @@ impl<'a> Body<'a> {
     }
 
     /// The slot of the topmost operand, a reference, which stays where it is.
-    pub(super) fn reference(&mut self) -> Outcome<i32> {
+    pub(super) fn reference(&mut self) -> Outcome<FrameSlot> {
         let top = self.below(1)?;
         self.flush_from(top);
         Ok(self.slot_at(top))
@@ -384,7 +379,12 @@ impl<'a> Body<'a> {
 
     /// Branches to a frame if a slot is not zero, or with `negate` if it is, with the operands that the branch
     /// takes.
-    pub(super) fn branch_if(&mut self, frame: FrameIndex, slot: i32, negate: bool) -> Outcome {
+    pub(super) fn branch_if(
+        &mut self,
+        frame: FrameIndex,
+        slot: FrameSlot,
+        negate: bool,
+    ) -> Outcome {
         if self.in_place(frame)? {
             self.branch_on_slot(slot, negate);
             self.link_frame(frame);
@@ -483,7 +483,7 @@ impl<'a> Body<'a> {
     fn return_values(&mut self) -> Outcome {
         let results = self.ty.results();
         let start = self.below(results.len())?;
-        let to = Far(-self.params);
+        let to = Far(FrameSlot::from_i32(-self.params));
         match self.b.stack[start..] {
             [] => self.append(op::return_none { to }),
             [Entry { value: Value::Const(bits), .. }] => {
@@ -495,11 +495,11 @@ impl<'a> Body<'a> {
             }
             _ => {
                 let from = self.slot_at(start);
-                for position in start..self.b.stack.len() {
-                    let entry = self.b.stack[position];
+                for operand in OperandIndex::range(start..self.b.stack.next_index()) {
+                    let entry = self.b.stack[operand];
                     self.move_to(entry.slot, &entry);
                 }
-                let count = U32((self.height - from) as u32);
+                let count = U32(self.height.slots_from(from) as u32);
                 self.append(op::return_many { to, from: Far(from), count });
             }
         }

@@ -13,24 +13,31 @@
 
 use super::Body;
 use crate::op::{self, HEAD, Instruction, Opcode};
-use crate::operand::{Branch, Far, I32, Register, U32, Use};
+use crate::operand::{Branch, D, Far, I32, Operand, Register, U32, Use};
 use crate::translation::CodeUnit;
 use wardian_types::CodeOffset;
+use wardian_vm::interpreted::FrameSlot;
 
 /// Slots above the operand stack that every frame has: what an instruction needs in a window.
 pub(super) const SCRATCH: i32 = 8;
 
 /// The first slot that no instruction can name; some are left for pairs.
-const REACH: i32 = i16::MAX as i32 - 2;
+const REACH: FrameSlot = FrameSlot::from_i32(i16::MAX as i32 - 2);
 
 /// Branches that wait for the place they go to: a list through the places where their offsets will
-/// stand. Zero ends it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Chain(u32);
+/// stand. The beginning of the code, where no offset can stand, ends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain(CodeUnit);
 
 impl Chain {
     pub(super) fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0 == CodeUnit::FIRST
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain(CodeUnit::FIRST)
     }
 }
 
@@ -66,10 +73,20 @@ impl Body<'_> {
 
     /// Which slot's value the last instruction left in a register, for one that begins here.
     #[inline]
-    fn left_in_register(&self, start: CodeUnit) -> Option<(i32, Register)> {
+    fn left_in_register(&self, start: CodeUnit) -> Option<(FrameSlot, Register)> {
         let (last, end) = self.last?;
         let register = self.left?;
-        (end == start).then(|| (i32::from(self.b.code[last.index() + HEAD] as i16), register))
+        (end == start).then(|| (self.defined(last), register))
+    }
+
+    /// The slot of the first operand of the instruction that begins here.
+    pub(super) fn defined(&self, start: CodeUnit) -> FrameSlot {
+        D::get(&self.b.code[start.index() + HEAD..]).0
+    }
+
+    /// Makes this slot the first operand of the instruction that begins here.
+    pub(super) fn redefine(&mut self, start: CodeUnit, slot: FrameSlot) {
+        D(slot).put(&mut self.b.code[start.index() + HEAD..]);
     }
 
     /// Whether some slots cannot be named.
@@ -86,11 +103,11 @@ impl Body<'_> {
         }
         let base = self.max_height;
         let mut next = 0;
-        let mut reads = [(0, 0, 0); SCRATCH as usize];
-        let mut writes = [(0, 0, 0); SCRATCH as usize];
+        let mut reads = [(FrameSlot::default(), FrameSlot::default(), 0); SCRATCH as usize];
+        let mut writes = [(FrameSlot::default(), FrameSlot::default(), 0); SCRATCH as usize];
         let (mut read_count, mut write_count) = (0, 0);
         instruction.visit(&mut |slot, usage, width| {
-            let copy = (*slot, base + next, width);
+            let copy = (*slot, base.add(next), width);
             match usage {
                 Use::Read => {
                     reads[read_count] = copy;
@@ -101,29 +118,28 @@ impl Body<'_> {
                     write_count += 1;
                 }
             }
-            *slot = next;
+            *slot = FrameSlot::from_i32(next);
             next += width;
         });
         for (slot, scratch, width) in &reads[..read_count] {
             self.copy_far(*scratch, *slot, *width);
         }
-        self.append(op::window { by: I32(base) });
+        self.append(op::window { by: I32(base.as_i32()) });
         self.append(instruction);
-        self.append(op::window { by: I32(-base) });
+        self.append(op::window { by: I32(-base.as_i32()) });
         for (slot, scratch, width) in &writes[..write_count] {
             self.copy_far(*slot, *scratch, *width);
         }
     }
 
-    pub(super) fn copy_far(&mut self, to: i32, from: i32, count: i32) {
+    pub(super) fn copy_far(&mut self, to: FrameSlot, from: FrameSlot, count: i32) {
         self.append(op::copy_many { d: Far(to), a: Far(from), count: U32(count as u32) });
     }
 
     /// The last instruction, if it left its result in this slot.
-    pub(super) fn last_defining(&self, slot: i32) -> Option<(CodeUnit, Opcode)> {
+    pub(super) fn last_defining(&self, slot: FrameSlot) -> Option<(CodeUnit, Opcode)> {
         let (start, end) = self.last?;
-        let defines =
-            end == self.b.here() && i32::from(self.b.code[start.index() + HEAD] as i16) == slot;
+        let defines = end == self.b.here() && self.defined(start) == slot;
         defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start.index()])]))
     }
 
@@ -222,33 +238,38 @@ impl Body<'_> {
 
     /// Puts the branch just appended on the list.
     pub(super) fn link(&mut self, chain: &mut Chain) {
-        let at = self.b.code.len() - 2;
-        self.set_offset(at, chain.0 as i32);
-        chain.0 = at as u32;
+        let at = self.last_target();
+        Branch(chain.0.as_u32() as i32).put(&mut self.b.code[at.index()..]);
+        chain.0 = at;
     }
 
     /// The branch just appended goes back to the header of a loop.
     pub(super) fn link_back(&mut self, place: CodeUnit) {
         self.latch();
-        let end = self.b.code.len();
-        self.set_offset(end - 2, (i64::from(place.as_u32()) - end as i64) as i32);
+        self.set_target(self.last_target(), place);
     }
 
     /// The branches of a list come here.
     pub(super) fn bind(&mut self, chain: Chain) {
-        let mut at = chain.0 as usize;
-        while at != 0 {
-            let offset = (self.b.code.len() - (at + 2)) as i32;
-            let units = [self.b.code[at], self.b.code[at + 1]];
-            let next = u32::from(units[0]) | u32::from(units[1]) << 16;
-            self.set_offset(at, offset);
-            at = next as usize;
+        let mut rest = chain;
+        while !rest.is_empty() {
+            let at = rest.0;
+            let Branch(next) = Branch::get(&self.b.code[at.index()..]);
+            rest = Chain(CodeUnit::from_u32(next as u32));
+            self.set_target(at, self.b.here());
             self.separate();
         }
     }
 
-    fn set_offset(&mut self, at: usize, offset: i32) {
-        self.b.code[at] = offset as u16;
-        self.b.code[at + 1] = (offset >> 16) as u16;
+    /// Where the branch just appended has its offset.
+    fn last_target(&self) -> CodeUnit {
+        CodeUnit::from_usize(self.b.code.len() - Branch::UNITS)
+    }
+
+    /// The branch whose offset stands at `at` goes to `place`.
+    fn set_target(&mut self, at: CodeUnit, place: CodeUnit) {
+        let end = at.index() + Branch::UNITS;
+        let offset = place.index() as i64 - end as i64;
+        Branch(offset as i32).put(&mut self.b.code[at.index()..]);
     }
 }

@@ -13,13 +13,14 @@
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
 //! below the values, for `rethrow`; compiled code has it there too.
 
-use super::control::{Frame, FrameIndex, Kind};
+use super::control::{Frame, Kind};
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
-use crate::translation::{CodeUnit, Handler, HandlerEntry, TranslateError};
+use crate::translation::{CodeUnit, FrameIndex, Handler, HandlerEntry, TranslateError};
 use wardian_module::operators::Exception;
-use wardian_types::{LabelIndex, TagIndex, ValType};
+use wardian_types::{LabelIndex, OperandIndex, TagIndex, ValType};
+use wardian_vm::interpreted::FrameSlot;
 use wasmparser::{BlockType, Catch, TryTable};
 
 /// A block whose body is inside of handlers.
@@ -61,6 +62,11 @@ impl Body<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The innermost block that is open.
+    fn innermost(&self) -> FrameIndex {
+        FrameIndex::from_usize(self.b.frames.len() - 1)
     }
 
     fn tag_types(&self, tag: Option<TagIndex>) -> Outcome<&[ValType]> {
@@ -132,7 +138,12 @@ impl Body<'_> {
     }
 
     /// Begins the code of a handler of a `try_table`: its values, and the reference, are operands.
-    fn land(&mut self, body: std::ops::Range<CodeUnit>, base: usize, clause: Clause) -> Outcome {
+    fn land(
+        &mut self,
+        body: std::ops::Range<CodeUnit>,
+        base: OperandIndex,
+        clause: Clause,
+    ) -> Outcome {
         self.truncate(base);
         self.separate();
         let values = self.height;
@@ -148,13 +159,12 @@ impl Body<'_> {
         &mut self,
         body: std::ops::Range<CodeUnit>,
         tag: Option<TagIndex>,
-        values: i32,
-        reference: Option<i32>,
+        values: FrameSlot,
+        reference: Option<FrameSlot>,
     ) {
         let target = self.b.here();
-        let depth = self.b.frames.len() as u32 - 1;
         let handler = Handler { target, tag, values, reference };
-        self.b.handlers.push(HandlerEntry::catch(body, depth, handler));
+        self.b.handlers.push(HandlerEntry::catch(body, self.innermost(), handler));
     }
 
     fn begin_catch(&mut self, tag: Option<TagIndex>) -> Outcome {
@@ -191,7 +201,7 @@ impl Body<'_> {
     /// Leaves a handler with the block's results, if this point is reached. They go below what was caught.
     fn leave_catch(&mut self) -> Outcome {
         if self.reachable {
-            let frame = FrameIndex::from_usize(self.b.frames.len() - 1);
+            let frame = self.innermost();
             if !self.in_place(frame)? {
                 self.move_operands(frame)?;
             }
@@ -205,11 +215,12 @@ impl Body<'_> {
 
     /// Ends a `try` that leaves what is thrown in it to another block.
     fn end_delegate(&mut self, label: LabelIndex) -> Outcome {
-        let depth = self.b.frames.len() as u32 - 1;
-        if let Some(block) = self.b.tries.last() {
-            let body = block.start..self.b.here();
-            let to = depth.saturating_sub(1 + label.as_u32());
-            self.b.handlers.push(HandlerEntry::delegate(body, depth, to));
+        let block = self.innermost();
+        if let Some(attempt) = self.b.tries.last() {
+            let body = attempt.start..self.b.here();
+            let to = block.as_u32().saturating_sub(1 + label.as_u32());
+            let to = FrameIndex::from_u32(to);
+            self.b.handlers.push(HandlerEntry::delegate(body, block, to));
         }
         self.end()
     }

@@ -10,6 +10,7 @@ use crate::operand::{D, Far, I32, S, U16, U32, U64};
 use crate::translation::{CodeUnit, TranslateError};
 use wardian_module::operators::Memory;
 use wardian_types::{MemoryIndex, MemoryType, TrapCode};
+use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::layout::Builtin;
 use wasmparser::{MemArg, MemArgTarget};
 
@@ -207,7 +208,7 @@ impl Body<'_> {
         });
     }
 
-    fn load<I: Instruction, J: Instruction, K: Instruction, L: Instruction, T: From<i32>>(
+    fn load<I: Instruction, J: Instruction, K: Instruction, L: Instruction, T: From<FrameSlot>>(
         &mut self,
         memarg: &MemArg,
         plain: impl Fn(T, S, U32) -> I,

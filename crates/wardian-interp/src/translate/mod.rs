@@ -36,9 +36,12 @@ use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
 use wardian_module::FuelMeter;
-use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_types::{
+    CodeOffset, DefinedFuncIndex, FuncType, IndexVec, MemoryIndex, ModuleOffset, OperandIndex,
+    ValType,
+};
 use wardian_vm::addr::CtxOffset;
-use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::interpreted::{FrameSlot, Function, frame};
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
 type Outcome<T = ()> = Result<T, TranslateError>;
@@ -65,7 +68,7 @@ enum Purpose<'a> {
 #[derive(Debug, Default)]
 struct Buffers {
     code: Vec<u16>,
-    stack: Vec<Entry>,
+    stack: IndexVec<OperandIndex, Entry>,
     locals: Vec<Local>,
     frames: Vec<Frame>,
     /// Where each instruction comes from; filled only if somebody asks.
@@ -111,11 +114,11 @@ struct Body<'a> {
     /// Where the last instruction begins, and what it becomes when the next one is appended.
     variant: Option<(CodeUnit, Opcode)>,
     /// The first slot that is free.
-    height: i32,
+    height: FrameSlot,
     /// The highest that was ever needed.
-    max_height: i32,
+    max_height: FrameSlot,
     /// Operands below this position lie in their own slots.
-    flushed: usize,
+    flushed: OperandIndex,
     reachable: bool,
     /// Blocks that are open in code that is never executed.
     dead_depth: u32,
@@ -218,9 +221,9 @@ impl<'a> Body<'a> {
             before_that: None,
             written: None,
             variant: None,
-            height: 0,
-            max_height: 0,
-            flushed: 0,
+            height: FrameSlot::default(),
+            max_height: FrameSlot::default(),
+            flushed: OperandIndex::FIRST,
             reachable: true,
             dead_depth: 0,
             meter: FuelMeter::default(),
@@ -236,12 +239,13 @@ impl<'a> Body<'a> {
 
     fn translate(&mut self, body: &FunctionBody<'_>) -> Outcome {
         let mut reader = body.get_locals_reader()?;
-        self.locate(body.range().start);
-        let mut slot = -self.params;
+        self.locate(ModuleOffset::from_u64(body.range().start));
+        let mut slot = FrameSlot::from_i32(-self.params);
         for ty in self.ty.params() {
             slot = self.add_locals(1, *ty, slot)?;
         }
-        slot = frame::HEADER as i32;
+        let first = FrameSlot::from_i32(frame::HEADER as i32);
+        slot = first;
         for _ in 0..reader.get_count() {
             let (count, ty) = reader.read()?;
             slot = self.add_locals(count, self.value_type(ty)?, slot)?;
@@ -249,12 +253,12 @@ impl<'a> Body<'a> {
         self.note_locals();
         self.height = slot;
         self.max_height = slot;
-        self.prologue(slot - frame::HEADER as i32);
+        self.prologue(slot.slots_from(first));
         let mut reader = OperatorsReader::new(reader.get_binary_reader());
-        self.locate(reader.original_position());
+        self.locate(ModuleOffset::from_u64(reader.original_position()));
         self.point(false, None);
         while !reader.eof() {
-            let position = reader.original_position();
+            let position = ModuleOffset::from_u64(reader.original_position());
             let operator = reader.read()?;
             self.locate(position);
             self.operator(operator)?;
@@ -267,20 +271,19 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn locate(&mut self, position: u64) {
-        let offset = position.saturating_sub(self.env.info.code_section as u64);
-        self.position = CodeOffset::from_u32(u32::try_from(offset).unwrap_or(u32::MAX));
+    fn locate(&mut self, position: ModuleOffset) {
+        self.position = self.env.info.code_offset(position);
     }
 
     /// Adds locals of a type from a slot on, and tells which slot is next.
-    fn add_locals(&mut self, count: u32, ty: ValType, mut slot: i32) -> Outcome<i32> {
+    fn add_locals(&mut self, count: u32, ty: ValType, mut slot: FrameSlot) -> Outcome<FrameSlot> {
         if self.b.locals.len() + count as usize > MAX_LOCALS {
             return Err(TranslateError::new(format!("more than {MAX_LOCALS} locals")));
         }
         let wide = ty == ValType::V128;
         for _ in 0..count {
             self.b.locals.push(Local::new(slot, ty));
-            slot += 1 + i32::from(wide);
+            slot = slot.add(1 + i32::from(wide));
         }
         Ok(slot)
     }
@@ -290,7 +293,7 @@ impl<'a> Body<'a> {
     }
 
     fn function(&self, defined: DefinedFuncIndex) -> Outcome<Function> {
-        let slots = self.max_height + emit::SCRATCH;
+        let slots = self.max_height.add(emit::SCRATCH).as_i32();
         Ok(Function {
             entry: std::ptr::null(),
             frame_slots: u32::try_from(slots).map_err(|_| TranslateError::new("too many slots"))?,

@@ -5,6 +5,7 @@ use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, D32, D64, I32, S, U64};
 use crate::translation::CodeUnit;
+use wardian_vm::interpreted::FrameSlot;
 
 /// What can be done with a constant on the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Right {
 
 impl Body<'_> {
     #[inline]
-    pub(super) fn unary<I: Instruction, T: From<i32>>(
+    pub(super) fn unary<I: Instruction, T: From<FrameSlot>>(
         &mut self,
         make: impl Fn(T, S) -> I,
     ) -> Outcome {
@@ -48,7 +49,7 @@ impl Body<'_> {
     }
 
     #[inline]
-    pub(super) fn binary<I: Instruction, T: From<i32>>(
+    pub(super) fn binary<I: Instruction, T: From<FrameSlot>>(
         &mut self,
         make: impl Fn(T, S, S) -> I,
     ) -> Outcome {
@@ -117,7 +118,7 @@ impl Body<'_> {
         is_maker: impl Fn(Opcode) -> bool,
     ) -> Outcome<Option<(CodeUnit, S, bool)>> {
         let top = self.below(2)?;
-        let [a, b] = [self.b.stack[top], self.b.stack[top + 1]];
+        let [a, b] = [self.b.stack[top], self.b.stack[top.add(1)]];
         let is_plain = |value| !matches!(value, Value::Const(_));
         if self.is_far() || !is_plain(a.value) || !is_plain(b.value) {
             return Ok(None);
@@ -137,7 +138,7 @@ impl Body<'_> {
     }
 
     /// An operation on floats whose NaNs may have any bits.
-    pub(super) fn float_unary<I: Instruction, T: From<i32>>(
+    pub(super) fn float_unary<I: Instruction, T: From<FrameSlot>>(
         &mut self,
         make: impl Fn(T, S) -> I,
         is64: bool,
@@ -147,7 +148,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn float_binary<I: Instruction, T: From<i32>>(
+    pub(super) fn float_binary<I: Instruction, T: From<FrameSlot>>(
         &mut self,
         make: impl Fn(T, S, S) -> I,
         is64: bool,

@@ -7,8 +7,11 @@ use crate::op;
 use crate::operand::{D, Far, S, U16, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::{Array, Cast, Object};
-use wardian_types::{Index, ObjectOffset, StorageType, TrapCode, TypeIndex};
+use wardian_types::{
+    ArrayElementIndex, Index, ObjectOffset, OperandIndex, StorageType, TrapCode, TypeIndex,
+};
 use wardian_vm::heap::shape;
+use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::layout::Builtin;
 
 impl Body<'_> {
@@ -126,27 +129,27 @@ impl Body<'_> {
         self.allocate_struct(ty)?;
         let offsets = self.env.info.struct_layout(ty).map(|layout| &layout.offsets[..]);
         let offsets = offsets.unwrap_or_default();
-        let object = S(self.slot_at(first + fields.len()));
+        let object = S(self.slot_at(first.add(fields.len() as u32)));
         let fields = fields.iter().map(|field| field.storage).zip(offsets.iter().copied());
         self.fill(first, object, fields)
     }
 
-    /// Writes the operands from this position on to a new object, each as a field that is stored so and lies at that
+    /// Writes the operands from this one on to a new object, each as a field that is stored so and lies at that
     /// offset; then pops all operands from there on, and pushes the object.
     fn fill(
         &mut self,
-        first: usize,
+        first: OperandIndex,
         object: S,
         fields: impl ExactSizeIterator<Item = (StorageType, ObjectOffset)>,
     ) -> Outcome {
-        let is_zero = |body: &Self, at: usize| body.b.stack[first + at].value == Value::Const(0);
-        let last = (0..fields.len()).rev().find(|at| !is_zero(self, *at));
+        let is_zero = |body: &Self, at: u32| body.b.stack[first.add(at)].value == Value::Const(0);
+        let last = (0..fields.len() as u32).rev().find(|at| !is_zero(self, *at));
         let mut is_moved = false;
-        for (at, (storage, offset)) in fields.enumerate() {
+        for (at, (storage, offset)) in (0..).zip(fields) {
             if is_zero(self, at) {
                 continue;
             }
-            let entry = self.b.stack[first + at];
+            let entry = self.b.stack[first.add(at)];
             let offset = U32(offset.as_u32());
             let d = D(self.slot_at(first));
             if Some(at) == last && self.init_field(d, object, &entry, offset, storage) {
@@ -163,8 +166,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Pops all operands from this position on, and pushes the reference in a slot above.
-    fn keep_top(&mut self, first: usize, object: S) -> Outcome {
+    /// Pops all operands from this one on, and pushes the reference in a slot above.
+    fn keep_top(&mut self, first: OperandIndex, object: S) -> Outcome {
         self.truncate(first);
         let d = self.push_reference();
         self.copy(d, object.0, false);
@@ -186,10 +189,10 @@ impl Body<'_> {
         let element = self.element(ty)?;
         let first = self.below(2)?;
         let value = self.b.stack[first];
-        self.flush_from(first + 1);
-        let len = Far(self.slot_at(first + 1));
+        self.flush_from(first.add(1));
+        let len = Far(self.slot_at(first.add(1)));
         self.allocate_array(ty, len)?;
-        let array = Far(self.slot_at(first + 2));
+        let array = Far(self.slot_at(first.add(2)));
         if value.value != Value::Const(0) {
             let mut skip = Chain::default();
             self.branch_on_slot(len.0, true);
@@ -205,7 +208,7 @@ impl Body<'_> {
     }
 
     /// A zero in a slot of its own, pushed.
-    fn push_zero(&mut self) -> i32 {
+    fn push_zero(&mut self) -> FrameSlot {
         let slot = self.push_temp();
         self.constant(slot, 0);
         slot
@@ -226,8 +229,8 @@ impl Body<'_> {
         self.allocate_array(ty, len)?;
         // The length is no element.
         let size = element.storage.size();
-        let offset = move |at| shape::element_at(size, at);
-        let object = S(self.slot_at(first + count as usize + 1));
+        let offset = move |at| shape::element_at(size, ArrayElementIndex::from_u32(at));
+        let object = S(self.slot_at(first.add(count + 1)));
         self.fill(first, object, (0..count).map(move |at| (element.storage, offset(at))))
     }
 
@@ -235,8 +238,8 @@ impl Body<'_> {
         let element = self.element(ty)?;
         let first = self.below(4)?;
         self.flush_from(first);
-        let [array, index, len] = [0, 1, 3].map(|at| self.slot_at(first + at));
-        let value = self.b.stack[first + 2];
+        let [array, index, len] = [0, 1, 3].map(|at| self.slot_at(first.add(at)));
+        let value = self.b.stack[first.add(2)];
         self.emit(op::array_range { array: S(array), index: S(index), len: S(len) });
         let mut skip = Chain::default();
         self.branch_on_slot(len, true);

@@ -9,6 +9,7 @@ use super::Body;
 use super::control::Kind;
 use super::stack::{Entry, Value};
 use crate::frame_map::{Operand, Place, Point};
+use wardian_vm::interpreted::FrameSlot;
 
 impl Body<'_> {
     /// The ip of a frame may be where the next instruction begins.
@@ -35,14 +36,14 @@ impl Body<'_> {
     /// are: the next instruction is its first, or comes after it. `callee` is the slot of an operand on top that
     /// was popped already.
     #[inline]
-    pub(super) fn point(&mut self, after: bool, callee: Option<i32>) {
+    pub(super) fn point(&mut self, after: bool, callee: Option<FrameSlot>) {
         if self.frame_maps.is_some() {
             self.note_point(after, callee);
         }
     }
 
     #[cold]
-    fn note_point(&mut self, after: bool, callee: Option<i32>) {
+    fn note_point(&mut self, after: bool, callee: Option<FrameSlot>) {
         let Some(maps) = &mut self.frame_maps else { return };
         let (at, point) = (self.b.here(), Point { offset: self.position, after });
         let locals = &self.b.locals;
@@ -57,8 +58,8 @@ impl Body<'_> {
         // The exception that a `catch` has caught is the first thing on the operand stack of its block.
         let mut catches = self.b.frames.iter().filter(|frame| matches!(frame.kind, Kind::Catch));
         let mut next = catches.next();
-        let stack = self.b.stack.iter().enumerate().map(|(position, entry)| {
-            let is_caught = next.is_some_and(|frame| frame.base == position);
+        let stack = self.b.stack.enumerated().map(|(index, entry)| {
+            let is_caught = next.is_some_and(|frame| frame.base == index);
             if is_caught {
                 next = catches.next();
             }

@@ -50,7 +50,7 @@ macro_rules! masks {
         impl Body<'_> { $(
             fn $name(&mut self) -> Outcome<bool> {
                 let top = self.below(2)?;
-                let [value, mask] = [self.b.stack[top], self.b.stack[top + 1]];
+                let [value, mask] = [self.b.stack[top], self.b.stack[top.add(1)]];
                 let Some(mask) = Right::Plain.immediate(mask.value, $width == 64) else {
                     return Ok(false);
                 };
@@ -102,11 +102,11 @@ impl Body<'_> {
     /// and appends one that has.
     fn wide_constant<I: Instruction>(&mut self, make: impl Fn(D, S, U64) -> I) -> Outcome<bool> {
         let top = self.below(2)?;
-        let values = [self.b.stack[top].value, self.b.stack[top + 1].value];
+        let values = [self.b.stack[top].value, self.b.stack[top.add(1)].value];
         let (bits, other) = match values {
             [Value::Const(_), Value::Const(_)] => return Ok(false),
             [_, Value::Const(bits)] => (bits, top),
-            [Value::Const(bits), _] => (bits, top + 1),
+            [Value::Const(bits), _] => (bits, top.add(1)),
             _ => return Ok(false),
         };
         if i32::try_from(bits as i64).is_ok() {

@@ -5,10 +5,11 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{D, DW, I32, S, SW, U64, W};
 use crate::translation::TranslateError;
-use wardian_types::{FuncType, LocalIndex, ValType};
+use wardian_types::{FuncType, LocalIndex, OperandIndex, ValType};
+use wardian_vm::interpreted::FrameSlot;
 
 /// No entry.
-const NONE: u32 = u32::MAX;
+const NONE: OperandIndex = OperandIndex::from_u32(u32::MAX);
 
 /// Where an operand's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) enum Value {
     /// In the operand's own slot.
     Temp,
     /// In a local that has not been written since; and the next operand below of which that is true.
-    Local(LocalIndex, u32),
+    Local(LocalIndex, OperandIndex),
     /// Nowhere yet: these bits. Never a vector.
     Const(u64),
 }
@@ -26,7 +27,7 @@ pub(super) enum Value {
 pub(super) struct Entry {
     pub(super) value: Value,
     /// Its own slot.
-    pub(super) slot: i32,
+    pub(super) slot: FrameSlot,
     /// Whether it takes two slots.
     pub(super) wide: bool,
     /// Whether it is a reference that the collector has to know.
@@ -36,37 +37,37 @@ pub(super) struct Entry {
 /// A local.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Local {
-    pub(super) slot: i32,
+    pub(super) slot: FrameSlot,
     pub(super) wide: bool,
     /// As of an [`Entry`].
     pub(super) traced: bool,
     /// The uppermost operand that stands for it.
-    uses: u32,
+    uses: OperandIndex,
 }
 
 impl Local {
-    pub(super) fn new(slot: i32, ty: ValType) -> Local {
+    pub(super) fn new(slot: FrameSlot, ty: ValType) -> Local {
         Local { slot, wide: ty == ValType::V128, traced: ty.is_any_ref(), uses: NONE }
     }
 }
 
 impl Body<'_> {
     #[inline]
-    fn push(&mut self, value: Value, wide: bool) -> i32 {
+    fn push(&mut self, value: Value, wide: bool) -> FrameSlot {
         let slot = self.height;
         self.b.stack.push(Entry { value, slot, wide, traced: false });
-        self.height += 1 + i32::from(wide);
+        self.height = self.height.add(1 + i32::from(wide));
         self.max_height = self.max_height.max(self.height);
         slot
     }
 
     /// Pushes a result that the next instruction leaves in this slot.
     #[inline]
-    pub(super) fn push_temp(&mut self) -> i32 {
+    pub(super) fn push_temp(&mut self) -> FrameSlot {
         self.push(Value::Temp, false)
     }
 
-    pub(super) fn push_wide(&mut self) -> i32 {
+    pub(super) fn push_wide(&mut self) -> FrameSlot {
         self.push(Value::Temp, true)
     }
 
@@ -83,7 +84,7 @@ impl Body<'_> {
     }
 
     /// Pushes a result of a type that lies in its own slot.
-    pub(super) fn push_value(&mut self, ty: ValType) -> i32 {
+    pub(super) fn push_value(&mut self, ty: ValType) -> FrameSlot {
         let slot = self.push(Value::Temp, ty == ValType::V128);
         if ty.is_any_ref() {
             self.mark_reference();
@@ -92,7 +93,7 @@ impl Body<'_> {
     }
 
     /// Pushes a reference that the next instruction leaves in this slot and that the collector has to know.
-    pub(super) fn push_reference(&mut self) -> i32 {
+    pub(super) fn push_reference(&mut self) -> FrameSlot {
         self.push_value(ValType::ANYREF)
     }
 
@@ -105,7 +106,7 @@ impl Body<'_> {
 
     #[inline]
     pub(super) fn push_local(&mut self, index: LocalIndex) -> Outcome {
-        let position = self.b.stack.len() as u32;
+        let position = self.b.stack.next_index();
         let local = self.local(index)?;
         let (below, wide, traced) = (local.uses, local.wide, local.traced);
         local.uses = position;
@@ -131,20 +132,20 @@ impl Body<'_> {
             self.b.locals[index.index()].uses = below;
         }
         self.height = entry.slot;
-        self.flushed = self.flushed.min(self.b.stack.len());
+        self.flushed = self.flushed.min(self.b.stack.next_index());
         Ok(entry)
     }
 
-    /// Drops operands above this position, with what notes there are of them.
-    pub(super) fn truncate(&mut self, position: usize) {
-        while self.b.stack.len() > position {
+    /// Drops an operand and all above it, with what notes there are of them.
+    pub(super) fn truncate(&mut self, first: OperandIndex) {
+        while self.b.stack.next_index() > first {
             let _ = self.pop();
         }
     }
 
     /// A slot where the value of an operand that was popped can be read.
     #[inline]
-    pub(super) fn slot_of(&mut self, entry: &Entry) -> i32 {
+    pub(super) fn slot_of(&mut self, entry: &Entry) -> FrameSlot {
         match entry.value {
             Value::Temp => entry.slot,
             Value::Local(index, _) => self.b.locals[index.index()].slot,
@@ -156,7 +157,7 @@ impl Body<'_> {
     }
 
     /// The same, unless it is a constant, which has none yet.
-    pub(super) fn slot_if_any(&self, entry: &Entry) -> Option<i32> {
+    pub(super) fn slot_if_any(&self, entry: &Entry) -> Option<FrameSlot> {
         match entry.value {
             Value::Temp => Some(entry.slot),
             Value::Local(index, _) => Some(self.b.locals[index.index()].slot),
@@ -178,7 +179,7 @@ impl Body<'_> {
     }
 
     /// A slot where the value of the topmost operand can be read.
-    pub(super) fn top_slot(&mut self) -> Outcome<i32> {
+    pub(super) fn top_slot(&mut self) -> Outcome<FrameSlot> {
         let entry = self.pop()?;
         let slot = self.slot_of(&entry);
         self.push_again(&entry)?;
@@ -204,7 +205,7 @@ impl Body<'_> {
     }
 
     /// Sets a slot to a constant.
-    pub(super) fn constant(&mut self, slot: i32, bits: u64) {
+    pub(super) fn constant(&mut self, slot: FrameSlot, bits: u64) {
         if let Ok(value) = u32::try_from(bits) {
             self.emit(op::const32 { d: D(slot), value: I32(value as i32) });
         } else if let Ok(value) = i32::try_from(bits as i64) {
@@ -214,7 +215,7 @@ impl Body<'_> {
         }
     }
 
-    pub(super) fn copy(&mut self, to: i32, from: i32, wide: bool) {
+    pub(super) fn copy(&mut self, to: FrameSlot, from: FrameSlot, wide: bool) {
         if to == from {
             return;
         }
@@ -232,7 +233,7 @@ impl Body<'_> {
     }
 
     /// Brings an operand's value into a slot.
-    pub(super) fn move_to(&mut self, slot: i32, entry: &Entry) {
+    pub(super) fn move_to(&mut self, slot: FrameSlot, entry: &Entry) {
         match entry.value {
             Value::Temp => self.copy(slot, entry.slot, entry.wide),
             Value::Local(index, _) => {
@@ -250,18 +251,19 @@ impl Body<'_> {
     /// Brings all operands into their own slots.
     pub(super) fn flush(&mut self) {
         self.flush_from(self.flushed);
-        self.flushed = self.b.stack.len();
+        self.flushed = self.b.stack.next_index();
     }
 
-    /// Brings the operands from this position on into their own slots.
-    pub(super) fn flush_from(&mut self, position: usize) {
+    /// Brings an operand and all above it into their own slots.
+    pub(super) fn flush_from(&mut self, first: OperandIndex) {
         // From the top, so that each is the uppermost that stands for its local.
-        for i in (position..self.b.stack.len()).rev() {
+        let operands = first..self.b.stack.next_index();
+        for i in OperandIndex::range(operands.clone()).rev() {
             if let Value::Local(index, below) = self.b.stack[i].value {
                 self.b.locals[index.index()].uses = below;
             }
         }
-        for i in position..self.b.stack.len() {
+        for i in OperandIndex::range(operands) {
             let entry = self.b.stack[i];
             if entry.value != Value::Temp {
                 self.move_to(entry.slot, &entry);
@@ -279,7 +281,7 @@ impl Body<'_> {
         let Local { slot, wide, uses, .. } = self.b.locals[local.index()];
         let mut at = uses;
         while at != NONE {
-            let entry = &mut self.b.stack[at as usize];
+            let entry = &mut self.b.stack[at];
             let Value::Local(_, below) = entry.value else { break };
             entry.value = Value::Temp;
             let to = entry.slot;
@@ -289,25 +291,31 @@ impl Body<'_> {
         self.b.locals[local.index()].uses = NONE;
     }
 
-    /// The position of the lowest of the topmost operands.
-    pub(super) fn below(&self, count: usize) -> Outcome<usize> {
-        let position = self.b.stack.len().checked_sub(count);
-        position.ok_or_else(|| TranslateError::new("the operand stack is too low"))
+    /// The lowest of the `count` topmost operands.
+    pub(super) fn below(&self, count: usize) -> Outcome<OperandIndex> {
+        let lowest = self.b.stack.len().checked_sub(count);
+        lowest
+            .map(OperandIndex::from_usize)
+            .ok_or_else(|| TranslateError::new("the operand stack is too low"))
     }
 
-    /// The first slot of the operand at this position, or the first that is free.
-    pub(super) fn slot_at(&self, position: usize) -> i32 {
-        self.b.stack.get(position).map_or(self.height, |e| e.slot)
+    /// The first slot of an operand, or the first that is free if there is no such operand.
+    pub(super) fn slot_at(&self, operand: OperandIndex) -> FrameSlot {
+        self.b.stack.get(operand).map_or(self.height, |e| e.slot)
     }
 
     /// Sees to it that so many slots from the height on are within the frame.
     pub(super) fn reserve(&mut self, slots: i32) {
-        self.max_height = self.max_height.max(self.height + slots);
+        self.max_height = self.max_height.max(self.height.add(slots));
     }
 
     /// Brings the arguments of a call into their own slots and pops them. Tells the first slot. `callee` is the
     /// slot of the operand that says what is called.
-    pub(super) fn take_args(&mut self, ty: &FuncType, callee: Option<i32>) -> Outcome<i32> {
+    pub(super) fn take_args(
+        &mut self,
+        ty: &FuncType,
+        callee: Option<FrameSlot>,
+    ) -> Outcome<FrameSlot> {
         let start = self.below(ty.params().len())?;
         self.flush_from(start);
         // The call may have to wait with its arguments.

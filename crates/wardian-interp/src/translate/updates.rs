@@ -16,6 +16,7 @@ use super::stack::{Entry, Value};
 use crate::op::{self, HEAD, Opcode};
 use crate::operand::{D, I32, S, U32};
 use crate::translation::CodeUnit;
+use wardian_vm::interpreted::FrameSlot;
 
 /// What an access accesses.
 #[derive(Clone, Copy)]
@@ -236,7 +237,13 @@ tees! {
 impl Body<'_> {
     /// Makes one instruction of the write of a value, which was popped, and of those that have made the value. That
     /// may also go to slot `d`, which is free.
-    pub(super) fn update(&mut self, place: Place, stored: Stored, value: &Entry, d: i32) -> bool {
+    pub(super) fn update(
+        &mut self,
+        place: Place,
+        stored: Stored,
+        value: &Entry,
+        d: FrameSlot,
+    ) -> bool {
         if value.value != Value::Temp || self.is_far() {
             return false;
         }
@@ -259,7 +266,7 @@ impl Body<'_> {
         place: Place,
         start: CodeUnit,
         operation: &Operation,
-        d: i32,
+        d: FrameSlot,
     ) -> bool {
         let Some((before, _)) = self.before else { return false };
         if let Some(right) = self.other_operand(before, place, operation, d) {
@@ -317,7 +324,7 @@ impl Body<'_> {
         place: Place,
         operand: Right,
         operation: &Operation,
-        free: i32,
+        free: FrameSlot,
     ) -> Option<(S, U32, U32)> {
         let (Right::Slot(made), Place::Field { object, offset }) = (operand, place) else {
             return None;
@@ -336,7 +343,7 @@ impl Body<'_> {
         start: CodeUnit,
         place: Place,
         operation: &Operation,
-        free: i32,
+        free: FrameSlot,
     ) -> Option<Right> {
         let (found, stored, d) = self.reads(start)?;
         if found != place || stored != operation.stored || d < free || place.names(d) {
@@ -351,7 +358,7 @@ impl Body<'_> {
     }
 
     /// What the instruction that begins here reads from an object as a whole number, and where it leaves it.
-    fn reads(&self, start: CodeUnit) -> Option<(Place, Stored, i32)> {
+    fn reads(&self, start: CodeUnit) -> Option<(Place, Stored, FrameSlot)> {
         Some(match self.opcode_at(start) {
             Opcode::field_get32 => {
                 let op::field_get32 { d, object, offset } = self.read(start);
@@ -381,9 +388,9 @@ impl Body<'_> {
         end: CodeUnit,
         made: S,
         place: Place,
-        free: i32,
+        free: FrameSlot,
     ) -> bool {
-        let d = i32::from(self.b.code[start.index() + HEAD] as i16);
+        let d = self.defined(start);
         if d != made.0 || d < free || place.names(d) || end.index() - start.index() > 16 + HEAD {
             return false;
         }
@@ -401,7 +408,7 @@ impl Body<'_> {
         place: Place,
         stored: Stored,
         signed: bool,
-        d: i32,
+        d: FrameSlot,
     ) -> bool {
         if self.is_far() {
             return false;
@@ -412,7 +419,7 @@ impl Body<'_> {
         }
         if self.updated(start, self.opcode_at(start)) == Some((place, stored)) {
             // The slot that it has named so far is one that nobody reads.
-            self.b.code[start.index() + HEAD] = d as i16 as u16;
+            self.redefine(start, d);
             return true;
         }
         self.tee(start, place, (stored, signed), D(d))
@@ -426,7 +433,7 @@ impl Body<'_> {
 
 impl Place {
     /// Whether this slot says where it is.
-    fn names(self, slot: i32) -> bool {
+    fn names(self, slot: FrameSlot) -> bool {
         match self {
             Place::Field { object, .. } => object.0 == slot,
             Place::Element { array, index } => array.0 == slot || index.0 == slot,

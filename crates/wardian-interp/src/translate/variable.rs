@@ -2,12 +2,13 @@
 
 use super::stack::Value;
 use super::{Body, Outcome};
-use crate::op::{self, HEAD, Opcode};
+use crate::op::{self, Opcode};
 use crate::operand::{D, DW, S, SW, U16, U32, V128};
 use crate::translation::TranslateError;
 use wardian_module::ConstOp;
 use wardian_module::operators::{Global, Table};
 use wardian_types::{GlobalIndex, LocalIndex, TableIndex, TableType, ValType};
+use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::layout::Builtin;
 
 impl Body<'_> {
@@ -26,7 +27,7 @@ impl Body<'_> {
             if pending {
                 start = self.before_last(start, |body| body.save(index));
             }
-            self.b.code[start.index() + HEAD] = slot as i16 as u16;
+            self.redefine(start, slot);
             return Ok(());
         }
         if pending {
@@ -162,7 +163,7 @@ impl Body<'_> {
     /// Writes a sum that was computed just now to its slot and to a global in one go; reads the summand
     /// from that global too, if it comes from there: so most functions make and drop their frame on the
     /// stack in memory.
-    fn add_to_global(&mut self, slot: i32, at: U32) -> bool {
+    fn add_to_global(&mut self, slot: FrameSlot, at: U32) -> bool {
         let Some((start, Opcode::i32_add_imm)) = self.last_defining(slot) else { return false };
         if self.is_far() {
             return false;

@@ -7,7 +7,7 @@ use crate::slots::store_slots;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
 use wardian_module::operators::Call;
-use wardian_types::{FuncIndex, FuncType, TableIndex, TrapCode, TypeIndex};
+use wardian_types::{FuncIndex, FuncType, OperandIndex, TableIndex, TrapCode, TypeIndex};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
 
 /// What to call, and with which context.
@@ -161,7 +161,7 @@ impl<'a> Translator<'a, '_> {
         let start = self.height_below(ty.params().len())?;
         let mut args = Vec::with_capacity(ty.params().len() + 1);
         args.push(ctx);
-        args.extend(self.stack.drain(start..));
+        args.extend(self.stack.truncate(start));
         Ok(args)
     }
 
@@ -190,7 +190,7 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// Notifies listeners that the function returns the operands from `start` on.
-    pub(super) fn notify_return(&mut self, start: usize) {
+    pub(super) fn notify_return(&mut self, start: OperandIndex) {
         let b = &mut self.b;
         let hook = listen::hook(b, self.vmctx, self.defined);
         let slots = *self.result_slots.get_or_insert_with(|| listen::slots(b, self.ty));

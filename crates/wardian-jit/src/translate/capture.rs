@@ -10,7 +10,7 @@
 //! where a block begins as far as all paths to it agree, so that calls behind each other store what has changed.
 //! See [`wardian_vm::compiled`] for the tables.
 
-use super::control::{Frame, Kind};
+use super::control::{Frame, FrameIndex, Kind};
 use super::objects::is_object_ref;
 use super::state::{Outcome, Region, Translator};
 use cranelift_codegen::MachBufferFrameLayout;
@@ -22,8 +22,9 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 use wardian_module::{Liveness, ReadIndex};
-use wardian_types::{IndexVec, LocalIndex};
-use wardian_vm::compiled::{Capture, CellIndex, FramePoint, FrameTable, OperandIndex};
+use wardian_types::{IndexVec, LocalIndex, OperandIndex};
+use wardian_vm::addr::FpOffset;
+use wardian_vm::compiled::{Capture, CellIndex, CellOffset, FramePoint, FrameTable};
 use wardian_vm::layout::{Builtin, CAPTURE_WORDS, store_ctx};
 use wasmparser::{FunctionBody, Operator};
 
@@ -36,6 +37,17 @@ const TRACKED_SLOTS: usize = 16;
 const MOST_STORES: usize = 300_000;
 const MOST_TABLE_WORDS: usize = 1 << 20;
 
+wardian_types::index_types! {
+    /// A slot of the operands that are stored: each operand takes one, a vector two.
+    struct OperandSlot;
+}
+
+impl OperandSlot {
+    fn offset(self) -> CellOffset {
+        CellOffset::from_u32(8 * self.as_u32())
+    }
+}
+
 /// What the translation of a function that can be captured knows.
 pub(super) struct Captured {
     live: Liveness,
@@ -46,7 +58,7 @@ pub(super) struct Captured {
     operands: StackSlot,
     /// The cell of each local.
     numbers: HashMap<LocalIndex, CellIndex>,
-    cells: IndexVec<CellIndex, (LocalIndex, u32)>,
+    cells: IndexVec<CellIndex, (LocalIndex, CellOffset)>,
     locals_size: u32,
     operands_size: u32,
     homes: Homes,
@@ -92,19 +104,20 @@ impl Homes {
     }
 
     /// Nothing is known of the slots from here on.
-    fn truncate(&mut self, slots: usize) {
-        self.operands.iter_mut().skip(slots).for_each(|operand| *operand = None);
+    fn truncate(&mut self, first: OperandSlot) {
+        self.operands.iter_mut().skip(first.index()).for_each(|operand| *operand = None);
     }
 
     /// A value of so many slots gets its place. Returns whether it is there already.
-    fn place(&mut self, slot: usize, slots: usize, value: Value) -> bool {
-        let is_there = self.operands.get(slot).is_some_and(|operand| *operand == Some(value));
+    fn place(&mut self, slot: OperandSlot, slots: u32, value: Value) -> bool {
+        let is_there =
+            self.operands.get(slot.index()).is_some_and(|operand| *operand == Some(value));
         if !is_there {
             // One before it may reach into it.
-            let before = slot.saturating_sub(1);
-            let (len, after) = (self.operands.len(), slot + slots);
+            let before = slot.index().saturating_sub(1);
+            let (len, after) = (self.operands.len(), slot.add(slots).index());
             self.operands[before.min(len)..after.min(len)].fill(None);
-            if let Some(operand) = self.operands.get_mut(slot) {
+            if let Some(operand) = self.operands.get_mut(slot.index()) {
                 *operand = Some(value);
             }
         }
@@ -143,12 +156,12 @@ impl Captured {
         self.stores > MOST_STORES || self.words > MOST_TABLE_WORDS
     }
 
-    /// The cell of a local: its number, and its offset.
-    fn cell(&mut self, local: LocalIndex, size: u32) -> (CellIndex, u32) {
+    /// The cell of a local, and where it lies.
+    fn cell(&mut self, local: LocalIndex, size: u32) -> (CellIndex, CellOffset) {
         let next = self.cells.next_index();
         let cell = *self.numbers.entry(local).or_insert(next);
         if cell == next {
-            self.cells.push((local, self.locals_size));
+            self.cells.push((local, CellOffset::from_u32(self.locals_size)));
             self.locals_size += size;
         }
         (cell, self.cells[cell].1)
@@ -272,7 +285,7 @@ impl Translator<'_, '_> {
             live.sort_unstable();
             live.dedup();
             let catches = self.frames.iter().filter(|frame| matches!(frame.kind, Kind::Catch(_)));
-            let caught = catches.map(|frame| OperandIndex::from_usize(frame.height)).collect();
+            let caught = catches.map(|frame| frame.height).collect();
             captured.words += captured.cells.len().div_ceil(32) + self.stack.len().div_ceil(32);
             captured.points.push(FramePoint { offset: self.offset, before, live, caught });
         });
@@ -302,7 +315,7 @@ impl Translator<'_, '_> {
         stored: &mut Stored,
     ) -> Outcome<Vec<CellIndex>> {
         if !captured.homes.instance {
-            self.store_in_frame(captured.locals, 0, self.vmctx);
+            self.store_in_frame(captured.locals, CellOffset::FIRST, self.vmctx);
             captured.homes.instance = true;
         }
         let mut numbers = Vec::with_capacity(live.len());
@@ -333,9 +346,9 @@ impl Translator<'_, '_> {
     }
 
     fn store_operands(&mut self, captured: &mut Captured, stored: &mut Stored) {
-        let mut slot = 0;
-        for height in 0..self.stack.len() {
-            let (value, offset) = (self.stack[height], slot as u32 * 8);
+        let mut slot = OperandSlot::FIRST;
+        for operand in self.stack.indices() {
+            let (value, offset) = (self.stack[operand], slot.offset());
             let slots = self.slots_of(value);
             let is_there = captured.homes.place(slot, slots, value);
             // As for locals.
@@ -347,22 +360,22 @@ impl Translator<'_, '_> {
             if is_reference {
                 stored.push(reference(captured.operands, offset));
             }
-            slot += slots;
+            slot = slot.add(slots);
         }
-        captured.operands_size = captured.operands_size.max(slot as u32 * 8);
+        captured.operands_size = captured.operands_size.max(slot.offset().as_u32());
     }
 
-    fn slots_of(&self, value: Value) -> usize {
-        self.b.func.dfg.value_type(value).bytes().div_ceil(8) as usize
+    fn slots_of(&self, value: Value) -> u32 {
+        self.b.func.dfg.value_type(value).bytes().div_ceil(8)
     }
 
-    fn store_in_frame(&mut self, slot: StackSlot, offset: u32, value: Value) {
+    fn store_in_frame(&mut self, slot: StackSlot, offset: CellOffset, value: Value) {
         let region = self.region(Region::Frame);
         // Vectors are aligned to eight bytes only.
         let flags = MemFlagsData::new().with_notrap().with_endianness(Endianness::Little);
         let flags = flags.with_alias_region(Some(region));
         let address = self.b.ins().stack_addr(types::I64, slot, 0);
-        self.b.ins().store(flags, value, address, offset as i32);
+        self.b.ins().store(flags, value, address, offset.as_u32() as i32);
     }
 
     // Which cells are up to date.
@@ -379,7 +392,7 @@ impl Translator<'_, '_> {
     }
 
     /// A branch leads from here to the end of an open block.
-    pub(super) fn merge_homes(&mut self, frame: usize) {
+    pub(super) fn merge_homes(&mut self, frame: FrameIndex) {
         let Some(captured) = &self.captured else { return };
         let frame: &mut Frame = &mut self.frames[frame];
         let known = frame.homes_at_end.as_ref();
@@ -387,18 +400,19 @@ impl Translator<'_, '_> {
     }
 
     /// Paths meet at the end of a block, of which this is known; the operands below it are on the stack.
-    pub(super) fn join_homes(&mut self, homes: Option<Homes>, height: usize) {
+    pub(super) fn join_homes(&mut self, homes: Option<Homes>, height: OperandIndex) {
         if self.captured.is_some() {
-            let slots = self.stack.iter().take(height).map(|value| self.slots_of(*value)).sum();
+            let below = self.stack.iter().take(height.index());
+            let slots = below.map(|value| self.slots_of(*value)).sum();
             let mut homes = homes.unwrap_or_default();
-            homes.truncate(slots);
+            homes.truncate(OperandSlot::from_u32(slots));
             self.set_homes(homes);
         }
     }
 
     /// A loop begins: later rounds come with other values of the locals that are written in it. Where the code
     /// begins at a loop, nothing was stored before.
-    pub(super) fn begin_loop_homes(&mut self, height: usize, encloses_entry: bool) {
+    pub(super) fn begin_loop_homes(&mut self, height: OperandIndex, encloses_entry: bool) {
         if encloses_entry {
             return self.set_homes(Homes::default());
         }
@@ -439,15 +453,15 @@ impl Translator<'_, '_> {
     }
 }
 
-fn reference(slot: StackSlot, offset: u32) -> UserStackMapEntry {
-    UserStackMapEntry { ty: types::I32, slot, offset }
+fn reference(slot: StackSlot, offset: CellOffset) -> UserStackMapEntry {
+    UserStackMapEntry { ty: types::I32, slot, offset: offset.as_u32() }
 }
 
 /// The points of a function that was translated.
 pub(crate) struct Points {
     locals: StackSlot,
     operands: StackSlot,
-    cells: IndexVec<CellIndex, (LocalIndex, u32)>,
+    cells: IndexVec<CellIndex, (LocalIndex, CellOffset)>,
     points: Vec<FramePoint>,
 }
 
@@ -466,7 +480,8 @@ impl Points {
         }
         let layout = layout.ok_or("a function that can be captured has no frame")?;
         let place = |slot: StackSlot| {
-            layout.stackslots[slot].offset as i32 - layout.frame_to_fp_offset as i32
+            let bytes = layout.stackslots[slot].offset as i32 - layout.frame_to_fp_offset as i32;
+            FpOffset::from_i32(bytes)
         };
         let Points { locals, operands, cells, points } = self;
         Ok(FrameTable { instance: place(locals), operands: place(operands), cells, points })

@@ -13,8 +13,8 @@ use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, SourceLoc, Value};
 use cranelift_frontend::FunctionBuilder;
 use wardian_module::operators::{Control, Group};
 use wardian_types::{
-    CodeOffset, DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex,
-    ValType,
+    CodeOffset, DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, ModuleOffset, OperandIndex,
+    TagIndex, TrapCode, TypeIndex, ValType,
 };
 use wasmparser::{BlockType, FunctionBody, Operator};
 
@@ -63,6 +63,11 @@ pub(super) enum Kind {
     Catch(Legacy),
 }
 
+wardian_types::index_types! {
+    /// A block while it is open, by how many are around it.
+    pub(super) struct FrameIndex;
+}
+
 /// A block that is open.
 pub(super) struct Frame {
     pub(super) kind: Kind,
@@ -72,8 +77,8 @@ pub(super) struct Frame {
     exit_used: bool,
     /// Whether the loop that code begins at is in this block, or is it.
     pub(super) encloses_entry: bool,
-    /// Operands below the block's parameters.
-    pub(super) height: usize,
+    /// The lowest of the block's parameters, or of what comes where they would be.
+    pub(super) height: OperandIndex,
     /// The cells that are up to date where the block begins, and on all paths to its end so far.
     homes_at_start: Homes,
     pub(super) homes_at_end: Option<Homes>,
@@ -102,7 +107,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
         let runs = reader.get_count();
-        t.locate(body.range().start);
+        t.locate(ModuleOffset::from_u64(body.range().start));
         if loop_entry.is_none() {
             t.prologue()?;
         } else {
@@ -117,18 +122,18 @@ impl<'a, 'f> Translator<'a, 'f> {
         match loop_entry {
             None => {
                 t.zero_locals()?;
-                t.locate(reader.original_position());
+                t.locate(ModuleOffset::from_u64(reader.original_position()));
                 t.poll_at_start(reader.clone().read().ok().as_ref())?;
             }
             Some(offset) => {
                 t.begin_at_loop(body, offset)?;
-                t.open(Kind::Function, Shape::Type(ty.clone()), 0);
+                t.open(Kind::Function, Shape::Type(ty.clone()), OperandIndex::FIRST);
             }
         }
         // Where the body begins of the loop that is unrolled.
         let mut body_start = None;
         while !reader.eof() {
-            let position = reader.original_position();
+            let position = ModuleOffset::from_u64(reader.original_position());
             let op = reader.read()?;
             t.locate(position);
             t.look_ahead(&op, body)?;
@@ -152,9 +157,9 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(Translated { builder: t.b, scopes, points, inlined })
     }
 
-    pub(super) fn locate(&mut self, position: u64) {
+    pub(super) fn locate(&mut self, position: ModuleOffset) {
         self.position = position;
-        self.offset = self.env.code_offset(position);
+        self.offset = self.env.info.code_offset(position);
         let shown = self.inlining.shown(self.offset);
         self.b.set_srcloc(SourceLoc::new(shown.as_u32()));
     }
@@ -173,7 +178,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
         self.check_fuel();
         let shape = Shape::Type(self.ty.clone());
-        self.open(Kind::Function, shape, 0);
+        self.open(Kind::Function, shape, OperandIndex::FIRST);
         Ok(())
     }
 
@@ -295,7 +300,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         ty.ok_or_else(|| Fail(format!("there is no type {index}")))
     }
 
-    pub(super) fn open(&mut self, kind: Kind, shape: Shape, height: usize) {
+    pub(super) fn open(&mut self, kind: Kind, shape: Shape, height: OperandIndex) {
         let exit = self.b.create_block();
         for ty in shape.results() {
             let value = self.b.append_block_param(exit, clif_type(*ty));
@@ -323,8 +328,8 @@ impl<'a, 'f> Translator<'a, 'f> {
 
     fn begin_loop(&mut self, ty: BlockType) -> Outcome {
         let shape = self.shape(ty)?;
+        let height = self.height_below(shape.params().len())?;
         let args = self.branch_args(shape.params().len())?;
-        let height = self.stack.len() - args.len();
         let header = self.loop_header(&shape);
         self.pin(height)?;
         self.store_ahead_of_loop()?;
@@ -375,7 +380,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     /// Leaves the innermost block with its results, if this point is reached.
     pub(super) fn fall_out(&mut self) -> Outcome {
         if self.reachable {
-            self.merge_homes(self.frames.len() - 1);
+            self.merge_homes(self.innermost());
             let frame = self.top()?;
             frame.exit_used = true;
             let (exit, count) = (frame.exit, frame.shape.results().len());
@@ -399,15 +404,15 @@ impl<'a, 'f> Translator<'a, 'f> {
         if encloses_entry {
             self.renew_pinned(height);
         }
-        self.stack.extend_from_slice(&params);
+        self.stack.extend(params);
         self.reachable = true;
         Ok(())
     }
 
     /// The operands where a block begins: those below it, and its parameters.
-    fn restack(&mut self, height: usize, block: Block, encloses_entry: bool) {
+    fn restack(&mut self, height: OperandIndex, block: Block, encloses_entry: bool) {
         self.stack.truncate(height);
-        self.stack.extend_from_slice(self.b.block_params(block));
+        self.stack.extend(self.b.block_params(block).iter().copied());
         // Variables may become further parameters.
         if encloses_entry {
             self.renew_pinned(height);
@@ -487,18 +492,26 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     pub(super) fn frame_at(&mut self, depth: LabelIndex) -> Outcome<&mut Frame> {
+        let frame = self.frame_index(depth)?;
+        Ok(&mut self.frames[frame])
+    }
+
+    fn frame_index(&self, depth: LabelIndex) -> Outcome<FrameIndex> {
         let index = (self.frames.len() - 1).checked_sub(depth.index());
         let index = index.ok_or_else(|| Fail("a branch leads out of the function".into()))?;
-        Ok(&mut self.frames[index])
+        Ok(FrameIndex::from_usize(index))
+    }
+
+    /// The innermost block that is open.
+    fn innermost(&self) -> FrameIndex {
+        FrameIndex::from_usize(self.frames.len() - 1)
     }
 
     /// The block that a branch of this depth goes to, and how many operands it takes.
     pub(super) fn target(&mut self, depth: LabelIndex) -> Outcome<(Block, usize)> {
-        let at = (self.frames.len() - 1).checked_sub(depth.index());
-        if let Some(at) = at {
-            self.merge_homes(at);
-        }
-        let frame = self.frame_at(depth)?;
+        let index = self.frame_index(depth)?;
+        self.merge_homes(index);
+        let frame = &mut self.frames[index];
         let block = match &mut frame.kind {
             Kind::Loop(copies) => copies.target(),
             _ => {

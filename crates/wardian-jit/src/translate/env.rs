@@ -40,12 +40,6 @@ pub(crate) enum MemoryStyle {
 }
 
 impl Env<'_> {
-    /// The offset in the code section of a position in the module.
-    pub(crate) fn code_offset(&self, position: u64) -> CodeOffset {
-        let offset = position.saturating_sub(self.info.code_section as u64);
-        CodeOffset::from_u32(u32::try_from(offset).unwrap_or(u32::MAX))
-    }
-
     /// How to reach memory `index`.
     pub(crate) fn memory_style(&self, index: MemoryIndex) -> MemoryStyle {
         let ty = &self.info.memories[index];

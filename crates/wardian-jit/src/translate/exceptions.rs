@@ -20,7 +20,7 @@
 //! below the values, for `rethrow`: interpreted code has it there too.
 
 use super::capture::{Homes, Stored};
-use super::control::Kind;
+use super::control::{FrameIndex, Kind};
 use super::env::{clif_type, preserving_signature};
 use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -32,18 +32,18 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use wardian_module::operators::Exception;
 use wardian_module::{LegacyTry, legacy_tries};
-use wardian_types::{FuncType, LabelIndex, TagIndex, TrapCode, ValType};
-use wardian_vm::compiled::{self, handler_word};
+use wardian_types::{FuncType, LabelIndex, OperandIndex, TagIndex, TrapCode, ValType};
+use wardian_vm::compiled::{self, HandlerNumber, ScopeIndex, handler_word};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
 /// A block whose body is inside of handlers.
 pub(super) struct Scope {
-    /// How many blocks were open around it.
-    depth: usize,
+    /// The block.
+    frame: FrameIndex,
     clauses: Vec<Clause>,
     /// Where a call inside of it enters, by its number; none if nothing here catches and nothing further out.
-    entry: Option<u32>,
+    entry: Option<ScopeIndex>,
 }
 
 /// Where exceptions enter the code of a function.
@@ -62,13 +62,13 @@ struct Clause {
     by_reference: bool,
     landing: Block,
     /// Its number in the function.
-    number: u32,
+    number: HandlerNumber,
     /// Whether it can be reached.
     used: bool,
 }
 
 /// What a `try_table` still has to do at its end.
-pub(super) struct Branches(Vec<u32>);
+pub(super) struct Branches(Vec<LabelIndex>);
 
 /// A `try` block of the older kind.
 pub(super) struct Legacy {
@@ -133,7 +133,7 @@ impl<'a> Translator<'a, '_> {
                 Catch::AllRef { label } => (None, true, label),
             };
             clauses.push(self.clause(tag.map(TagIndex::from_u32), by_reference));
-            branches.push(label);
+            branches.push(LabelIndex::from_u32(label));
         }
         self.begin_scope(clauses, None);
         self.open(Kind::TryTable(Branches(branches)), shape, height);
@@ -142,8 +142,8 @@ impl<'a> Translator<'a, '_> {
 
     fn clause(&mut self, tag: Option<TagIndex>, by_reference: bool) -> Clause {
         let landing = self.payload_block();
-        let number = self.clauses;
-        self.clauses += 1;
+        let number = self.next_handler;
+        self.next_handler = number.add(1);
         Clause { tag, by_reference, landing, number, used: false }
     }
 
@@ -155,10 +155,10 @@ impl<'a> Translator<'a, '_> {
 
     /// Begins a block with handlers. Without any, or if it delegates to a block that is open around it, calls
     /// inside of it enter where those around it do.
-    fn begin_scope(&mut self, clauses: Vec<Clause>, delegate: Option<usize>) {
-        let depth = self.frames.len();
+    fn begin_scope(&mut self, clauses: Vec<Clause>, delegate: Option<FrameIndex>) {
+        let frame = self.frames.next_index();
         let around =
-            self.scopes.iter().rev().find(|scope| delegate.is_none_or(|to| scope.depth <= to));
+            self.scopes.iter().rev().find(|scope| delegate.is_none_or(|to| scope.frame <= to));
         let around = around.and_then(|scope| scope.entry);
         let entry = match clauses.first() {
             None => around,
@@ -166,16 +166,15 @@ impl<'a> Translator<'a, '_> {
                 let words = clauses.iter();
                 let words = words.map(|c| handler_word(c.tag, c.by_reference));
                 let table = compiled::Scope {
-                    parent: around.map(compiled::ScopeIndex::from_u32),
-                    first: compiled::HandlerNumber::from_u32(first.number),
+                    parent: around,
+                    first: first.number,
                     handlers: words.collect(),
                 };
                 let block = self.payload_block();
-                self.entries.push(Entry { block, used: false, table });
-                Some(self.entries.len() as u32 - 1)
+                Some(self.entries.push(Entry { block, used: false, table }))
             }
         };
-        self.scopes.push(Scope { depth, clauses, entry });
+        self.scopes.push(Scope { frame, clauses, entry });
     }
 
     /// Ends a block with handlers: its entry leads to the handler that is meant, or to the entry of the block
@@ -183,7 +182,7 @@ impl<'a> Translator<'a, '_> {
     fn end_scope(&mut self) -> Vec<Clause> {
         let Some(Scope { mut clauses, entry, .. }) = self.scopes.pop() else { return Vec::new() };
         let (Some(entry), Some(last)) = (entry, clauses.last().copied()) else { return clauses };
-        let Entry { block, used, ref table } = self.entries[entry as usize];
+        let Entry { block, used, ref table } = self.entries[entry];
         let parent = table.parent;
         if !used {
             return clauses;
@@ -203,13 +202,14 @@ impl<'a> Translator<'a, '_> {
                 Some(found) => found,
                 None => *number.insert(self.caught_by()),
             };
-            let is_meant = self.b.ins().icmp_imm_s(IntCC::Equal, found, i64::from(clause.number));
+            let is_meant =
+                self.b.ins().icmp_imm_s(IntCC::Equal, found, i64::from(clause.number.as_u32()));
             let next = self.cold_block();
             self.b.ins().brif(is_meant, clause.landing, &payload, next, &[]);
             self.enter(next);
         }
         if let Some(parent) = parent {
-            let around = &mut self.entries[parent.index()];
+            let around = &mut self.entries[parent];
             around.used = true;
             let block = around.block;
             self.b.ins().jump(block, &payload);
@@ -237,7 +237,7 @@ impl<'a> Translator<'a, '_> {
                     let caught = self.caught();
                     self.push(caught);
                 }
-                self.br(LabelIndex::from_u32(*label))?;
+                self.br(*label)?;
             }
         }
         self.close(&frame);
@@ -256,7 +256,8 @@ impl<'a> Translator<'a, '_> {
         let clauses: Vec<Clause> =
             catches.iter().map(|c| self.clause(c.tag, c.rethrown || holds)).collect();
         let depth = self.frames.len();
-        let delegate = delegate.map(|label| depth.saturating_sub(1 + label.index()));
+        let delegate =
+            delegate.map(|label| FrameIndex::from_usize(depth.saturating_sub(1 + label.index())));
         self.begin_scope(clauses, delegate);
         self.open(Kind::Try, shape, height);
         Ok(())
@@ -294,7 +295,7 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// Continues where a handler is entered, with the operands below the block.
-    fn land(&mut self, clause: &Clause, height: usize, encloses_entry: bool) {
+    fn land(&mut self, clause: &Clause, height: OperandIndex, encloses_entry: bool) {
         self.stack.truncate(height);
         self.enter(clause.landing);
         // It is reached from many calls.
@@ -347,8 +348,8 @@ impl<'a> Translator<'a, '_> {
             self.note_stored(call, stored);
             return Ok(self.b.inst_results(call).to_vec());
         };
-        let landing = self.entries[entry as usize].block;
-        self.entries[entry as usize].used = true;
+        let landing = self.entries[entry].block;
+        self.entries[entry].used = true;
         let sig = self.preserving(sig);
         let results: Vec<_> =
             self.b.func.dfg.signatures[sig].returns.iter().map(|r| r.value_type).collect();
@@ -362,7 +363,7 @@ impl<'a> Translator<'a, '_> {
         let landing = BlockCall::new(landing, [BlockArg::TryCallExn(0)], pool);
         let items = [
             ExceptionTableItem::Context(self.vmctx),
-            ExceptionTableItem::Tag(ExceptionTag::from_u32(entry), landing),
+            ExceptionTableItem::Tag(ExceptionTag::from_u32(entry.as_u32()), landing),
         ];
         let table = ExceptionTableData::new(sig, normal, items);
         let table = self.b.func.dfg.exception_tables.push(table);
@@ -387,7 +388,7 @@ impl<'a> Translator<'a, '_> {
     fn throw(&mut self, tag: TagIndex) -> Outcome {
         let ty = self.tag_type(tag)?;
         let start = self.height_below(ty.params().len())?;
-        let values = self.stack.split_off(start);
+        let values: Vec<_> = self.stack.truncate(start).collect();
         let slots = self.exception_slots(ty.params(), &values);
         let tag = self.iconst(types::I64, i64::from(tag.as_u32()));
         self.throw_by(Builtin::Throw, &[tag, slots])

@@ -23,7 +23,7 @@
 
 use super::call::Callee;
 use super::capture::Captured;
-use super::control::{Frame, Kind, Shape};
+use super::control::{Frame, FrameIndex, Kind, Shape};
 use super::env::clif_type;
 use super::leaf::{self, Exits, MOST_BYTES};
 use super::loop_entry::LoopEntry;
@@ -31,7 +31,10 @@ use super::state::{Fail, Outcome, Region, Translator, user};
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
-use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, TrapCode, TypeIndex};
+use wardian_types::{
+    DefinedFuncIndex, FuncIndex, FuncType, IndexVec, LocalIndex, ModuleOffset, OperandIndex,
+    TrapCode, TypeIndex,
+};
 use wardian_vm::compiled::{Capture, Inlined, OptLevel, SourceLoc};
 use wardian_vm::layout::{func, instance, store_ctx};
 use wasmparser::{BinaryReader, FunctionBody};
@@ -57,9 +60,9 @@ impl Leaf<'_> {
 /// The state of the caller meanwhile.
 struct Outside<'a> {
     ty: &'a FuncType,
-    position: u64,
-    stack: Vec<Value>,
-    frames: Vec<Frame>,
+    position: ModuleOffset,
+    stack: IndexVec<OperandIndex, Value>,
+    frames: IndexVec<FrameIndex, Frame>,
     locals: Locals,
     captured: Option<Captured>,
     loop_entry: Option<LoopEntry>,
@@ -228,7 +231,7 @@ impl<'a> Translator<'a, '_> {
         self.set_homes(before.and(&after));
         self.stack.truncate(start);
         self.enter(next);
-        self.stack.extend_from_slice(self.b.block_params(next));
+        self.stack.extend(self.b.block_params(next).iter().copied());
         Ok(())
     }
 
@@ -241,7 +244,7 @@ impl<'a> Translator<'a, '_> {
         block
     }
 
-    fn jump_with(&mut self, block: Block, start: usize) {
+    fn jump_with(&mut self, block: Block, start: OperandIndex) {
         let args: Vec<_> = self.stack[start..].iter().map(|v| BlockArg::Value(*v)).collect();
         self.b.ins().jump(block, &args);
     }
@@ -263,7 +266,7 @@ impl<'a> Translator<'a, '_> {
             captured: self.captured.take(),
             loop_entry: self.loop_entry.take(),
         };
-        let start = self.env.code_offset(leaf.body.range().start);
+        let start = self.env.info.code_offset(ModuleOffset::from_u64(leaf.body.range().start));
         let (defined, len) = (leaf.defined, leaf.bytes());
         self.inlining.begin(Inlined {
             first: SourceLoc::INLINED,
@@ -299,10 +302,10 @@ impl<'a> Translator<'a, '_> {
         }
         self.zero_locals()?;
         let results = FuncType::new([], leaf.ty.results().iter().copied());
-        self.open(Kind::Block, Shape::Type(results), 0);
+        self.open(Kind::Block, Shape::Type(results), OperandIndex::FIRST);
         let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
         while !reader.eof() {
-            let position = reader.original_position();
+            let position = ModuleOffset::from_u64(reader.original_position());
             let operator = reader.read()?;
             self.locate(position);
             if self.reachable && leaf.exits.contains(position) {
@@ -314,7 +317,7 @@ impl<'a> Translator<'a, '_> {
             return Err(Fail("the body does not end".into()));
         }
         let returns = std::mem::replace(&mut self.reachable, true);
-        Ok(returns.then(|| std::mem::take(&mut self.stack)))
+        Ok(returns.then(|| std::mem::take(&mut self.stack).into_iter().collect()))
     }
 
     /// Calls the function whose body this is; what comes next in the body cannot be reached.

@@ -14,6 +14,7 @@
 //! the call may as well have begun later.)
 
 use wardian_module::operators::{Control, Exception, Global, Group};
+use wardian_types::{LabelIndex, ModuleOffset};
 use wasmparser::{FunctionBody, Operator, OperatorsReader};
 
 /// The longest body that is looked at, in bytes of WebAssembly.
@@ -27,7 +28,7 @@ const MOST_LOCALS: u32 = 16;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Exits {
     /// The positions of its operators there, in order.
-    positions: Vec<u64>,
+    positions: Vec<ModuleOffset>,
     /// Whether each is a `throw` or a call that does not return, by which programs report failures: they are rare.
     pub(super) are_failures: bool,
 }
@@ -37,7 +38,7 @@ impl Exits {
         self.positions.is_empty()
     }
 
-    pub(super) fn contains(&self, position: u64) -> bool {
+    pub(super) fn contains(&self, position: ModuleOffset) -> bool {
         self.positions.binary_search(&position).is_ok()
     }
 }
@@ -53,11 +54,12 @@ pub(super) fn exits(body: &FunctionBody<'_>) -> Option<Exits> {
     if count > MOST_LOCALS {
         return None;
     }
-    let mut paths = Paths::new(reader.original_position());
+    let mut paths = Paths::new(ModuleOffset::from_u64(reader.original_position()));
     while !reader.eof() {
-        let position = reader.original_position();
+        let position = ModuleOffset::from_u64(reader.original_position());
         let operator = reader.read().ok()?;
-        paths.step(operator, position, reader.original_position())?;
+        let next = ModuleOffset::from_u64(reader.original_position());
+        paths.step(operator, position, next)?;
     }
     paths.finish()
 }
@@ -86,19 +88,19 @@ struct Paths {
     frames: Vec<Frame>,
     /// Blocks that are open in code that cannot be reached.
     dead_depth: u32,
-    exits: Vec<u64>,
+    exits: Vec<ModuleOffset>,
     /// Whether the last operator was a call at which the body gives up.
     after_call: bool,
     /// Whether the body gives up where that is no failure.
     gives_up_usually: bool,
     /// Where the operators began that follow each other since the last branch or label.
-    run: u64,
+    run: ModuleOffset,
     /// Bytes of operators that can be reached, without the runs that end with a failure.
     usual_bytes: u64,
 }
 
 impl Paths {
-    fn new(position: u64) -> Paths {
+    fn new(position: ModuleOffset) -> Paths {
         Paths {
             state: Some(Changed::No),
             frames: vec![Frame { otherwise: None, end: None }],
@@ -119,7 +121,12 @@ impl Paths {
     }
 
     /// An operator, where it begins, and where the next one does. None if the function cannot be compiled into callers.
-    fn step(&mut self, operator: Operator<'_>, position: u64, next: u64) -> Option<()> {
+    fn step(
+        &mut self,
+        operator: Operator<'_>,
+        position: ModuleOffset,
+        next: ModuleOffset,
+    ) -> Option<()> {
         let Some(changed) = self.state else {
             self.dead(&operator, position, next);
             return Some(());
@@ -159,7 +166,7 @@ impl Paths {
     }
 
     /// The body gives up before an operator, if that is possible.
-    fn give_up(&mut self, changed: Changed, position: u64) -> Option<()> {
+    fn give_up(&mut self, changed: Changed, position: ModuleOffset) -> Option<()> {
         if changed != Changed::No {
             return None;
         }
@@ -168,9 +175,9 @@ impl Paths {
         Some(())
     }
 
-    fn control(&mut self, operator: Control<'_>, next: u64) -> Option<()> {
+    fn control(&mut self, operator: Control<'_>, next: ModuleOffset) -> Option<()> {
         if !matches!(operator, Control::Unreachable) {
-            self.usual_bytes += next - self.run;
+            self.usual_bytes += next.bytes_from(self.run);
         }
         self.run = next;
         match operator {
@@ -180,21 +187,21 @@ impl Paths {
             Control::Else => self.begin_else()?,
             Control::End => self.end()?,
             Control::Br { relative_depth } => {
-                self.branch(relative_depth.as_u32())?;
+                self.branch(relative_depth)?;
                 self.state = None;
             }
             Control::BrIf { relative_depth }
             | Control::BrOnNull { relative_depth }
-            | Control::BrOnNonNull { relative_depth } => self.branch(relative_depth.as_u32())?,
+            | Control::BrOnNonNull { relative_depth } => self.branch(relative_depth)?,
             Control::BrTable { targets } => {
                 for target in targets.targets() {
-                    self.branch(target.ok()?)?;
+                    self.branch(LabelIndex::from_u32(target.ok()?))?;
                 }
-                self.branch(targets.default())?;
+                self.branch(LabelIndex::from_u32(targets.default()))?;
                 self.state = None;
             }
             Control::Return => {
-                self.branch(u32::try_from(self.frames.len()).ok()?.checked_sub(1)?)?;
+                self.branch(LabelIndex::from_usize(self.frames.len().checked_sub(1)?))?;
                 self.state = None;
             }
             Control::RefAsNonNull => {}
@@ -205,11 +212,11 @@ impl Paths {
     }
 
     /// An operator that is never reached.
-    fn dead(&mut self, operator: &Operator<'_>, position: u64, next: u64) {
+    fn dead(&mut self, operator: &Operator<'_>, position: ModuleOffset, next: ModuleOffset) {
         let is_failure = matches!(operator, Operator::Unreachable);
         if std::mem::take(&mut self.after_call) && !is_failure {
             self.gives_up_usually = true;
-            self.usual_bytes += position - self.run;
+            self.usual_bytes += position.bytes_from(self.run);
         }
         self.run = next;
         match operator {
@@ -226,8 +233,8 @@ impl Paths {
     }
 
     /// The state also leads to the end of an open block.
-    fn branch(&mut self, depth: u32) -> Option<()> {
-        let at = self.frames.len().checked_sub(1 + depth as usize)?;
+    fn branch(&mut self, label: LabelIndex) -> Option<()> {
+        let at = self.frames.len().checked_sub(1 + label.index())?;
         let end = &mut self.frames.get_mut(at)?.end;
         *end = (*end).max(self.state);
         Some(())

@@ -18,8 +18,8 @@ use cranelift_codegen::ir::{
     Block, BlockArg, Endianness, InstBuilder, MemFlagsData, Type, Value, types,
 };
 use cranelift_frontend::Variable;
-use wardian_types::{CodeOffset, LocalIndex, ValType};
-use wardian_vm::interpreted::FrameLayout;
+use wardian_types::{CodeOffset, IndexVec, LocalIndex, ModuleOffset, OperandIndex, ValType};
+use wardian_vm::interpreted::{FrameLayout, FrameSlot};
 use wasmparser::{FunctionBody, Operator};
 
 /// The state of such a translation.
@@ -27,12 +27,12 @@ pub(super) struct LoopEntry {
     shape: Surroundings,
     /// The interpreted frame.
     frame: Value,
-    /// Where the frame's operand stack begins, in bytes.
-    stack: i32,
+    /// Where the frame's operand stack begins.
+    stack: FrameSlot,
     /// The block that loads the operands, until it is written.
     operands: Option<Block>,
     /// Variables of the lowest operands.
-    pinned: Vec<Variable>,
+    pinned: IndexVec<OperandIndex, Variable>,
 }
 
 /// What a look ahead finds out.
@@ -42,32 +42,34 @@ struct Surroundings {
     /// The blocks around it, and itself, in order.
     enclosing: Vec<CodeOffset>,
     /// The locals that are read anywhere.
-    read: Vec<bool>,
+    read: IndexVec<LocalIndex, bool>,
 }
 
 impl Translator<'_, '_> {
     /// Begins the code: loads locals, and continues with the dead beginning of the function.
     pub(super) fn begin_at_loop(&mut self, body: &FunctionBody<'_>, target: CodeOffset) -> Outcome {
         let params = self.ty.params();
-        let locals: Vec<ValType> = self.locals.types().collect();
+        let locals: IndexVec<LocalIndex, ValType> = self.locals.types().collect();
         let shape = Surroundings::read(body, self.env, target, locals.len())?;
-        let layout = FrameLayout::new(params, locals[params.len()..].iter().copied());
+        let declared = LocalIndex::from_usize(params.len());
+        let layout = FrameLayout::new(params, locals[declared..].iter().copied());
         let entry = self.b.current_block().ok_or_else(|| Fail("no entry block".into()))?;
         let frame = self.b.block_params(entry)[1];
         if !self.env.tunables.signals {
             self.check_stack();
         }
-        for (index, _) in shape.read.iter().enumerate().filter(|(_, read)| **read) {
-            let variable = self.local(LocalIndex::from_u32(index as u32))?;
-            let value = self.load_slot(clif_type(locals[index]), frame, layout.locals[index] * 8);
+        for (local, _) in shape.read.enumerated().filter(|(_, read)| **read) {
+            let variable = self.local(local)?;
+            let value = self.load_slot(clif_type(locals[local]), frame, layout.locals[local]);
             self.b.def_var(variable, value);
         }
         let (operands, dead) = (self.b.create_block(), self.b.create_block());
         self.b.ins().jump(operands, &[]);
         self.b.seal_block(operands);
         self.enter(dead);
-        let (stack, operands) = (layout.stack * 8, Some(operands));
-        self.loop_entry = Some(LoopEntry { shape, frame, stack, operands, pinned: Vec::new() });
+        let (stack, operands) = (layout.stack, Some(operands));
+        self.loop_entry =
+            Some(LoopEntry { shape, frame, stack, operands, pinned: IndexVec::new() });
         Ok(())
     }
 
@@ -79,12 +81,15 @@ impl Translator<'_, '_> {
     }
 
     /// Makes variables of the operands below `height`, if such a block is about to be opened there.
-    pub(super) fn pin(&mut self, height: usize) -> Outcome {
+    pub(super) fn pin(&mut self, height: OperandIndex) -> Outcome {
         if !self.encloses_loop_entry() {
             return Ok(());
         }
         let Some(entry) = &mut self.loop_entry else { return Ok(()) };
-        for value in self.stack.get(entry.pinned.len()..height).unwrap_or_default() {
+        if height > self.stack.next_index() || height < entry.pinned.next_index() {
+            return Err(Fail("blocks around the loop do not nest".into()));
+        }
+        for value in &self.stack[entry.pinned.next_index()..height] {
             let variable = self.b.declare_var(self.b.func.dfg.value_type(*value));
             if self.references.contains(value) {
                 self.b.declare_var_needs_stack_map(variable);
@@ -92,17 +97,15 @@ impl Translator<'_, '_> {
             self.b.def_var(variable, *value);
             entry.pinned.push(variable);
         }
-        if entry.pinned.len() == height {
-            Ok(())
-        } else {
-            Err(Fail("blocks around the loop do not nest".into()))
-        }
+        Ok(())
     }
 
     /// Reads the lowest operands again, where paths have met.
-    pub(super) fn renew_pinned(&mut self, height: usize) {
+    pub(super) fn renew_pinned(&mut self, height: OperandIndex) {
         let Some(entry) = &self.loop_entry else { return };
-        for (value, variable) in self.stack.iter_mut().zip(&entry.pinned[..height]) {
+        for (value, variable) in
+            self.stack.iter_mut().zip(&entry.pinned[OperandIndex::FIRST..height])
+        {
             let renewed = self.b.use_var(*variable);
             if self.references.contains(value) {
                 self.references.insert(renewed);
@@ -113,30 +116,30 @@ impl Translator<'_, '_> {
 
     /// A block was closed: operands that no open block protects can be taken again.
     pub(super) fn unpin(&mut self, encloses_entry: bool) {
-        let height = self.frames.last().map_or(0, |frame| frame.height);
+        let height = self.frames.last().map_or(OperandIndex::FIRST, |frame| frame.height);
         if let Some(entry) = self.loop_entry.as_mut().filter(|_| encloses_entry) {
             entry.pinned.truncate(height);
         }
     }
 
     /// Where the loop that code begins at is translated: loads the operands, goes to its header.
-    pub(super) fn enter_at_loop(&mut self, header: Block, height: usize) {
+    pub(super) fn enter_at_loop(&mut self, header: Block, height: OperandIndex) {
         let Some(entry) = &mut self.loop_entry else { return };
         if entry.shape.target != self.offset {
             return;
         }
         let Some(block) = entry.operands.take() else { return };
-        let (frame, mut offset) = (entry.frame, entry.stack);
+        let (frame, mut slot) = (entry.frame, entry.stack);
         let pinned = entry.pinned.clone();
         let mut args = Vec::new();
         self.b.switch_to_block(block);
-        for i in 0..self.stack.len() {
+        for i in self.stack.indices() {
             let ty = self.b.func.dfg.value_type(self.stack[i]);
-            let value = self.load_slot(ty, frame, offset);
+            let value = self.load_slot(ty, frame, slot);
             if self.references.contains(&self.stack[i]) {
                 self.note_reference(value);
             }
-            offset += if ty == types::I8X16 { 16 } else { 8 };
+            slot = slot.add(if ty == types::I8X16 { 2 } else { 1 });
             match pinned.get(i).filter(|_| i < height) {
                 Some(variable) => self.b.def_var(*variable, value),
                 None => args.push(BlockArg::Value(value)),
@@ -156,9 +159,9 @@ impl Translator<'_, '_> {
     }
 
     /// Slots of 64 bits have no greater alignment, whatever they hold.
-    fn load_slot(&mut self, ty: Type, frame: Value, offset: i32) -> Value {
+    fn load_slot(&mut self, ty: Type, frame: Value, slot: FrameSlot) -> Value {
         let flags = MemFlagsData::new().with_notrap().with_endianness(Endianness::Little);
-        self.b.ins().load(ty, flags, frame, offset)
+        self.b.ins().load(ty, flags, frame, slot.bytes_from_fp())
     }
 }
 
@@ -169,11 +172,11 @@ impl Surroundings {
         target: CodeOffset,
         locals: usize,
     ) -> Outcome<Surroundings> {
-        let mut read = vec![false; locals];
+        let mut read: IndexVec<LocalIndex, bool> = vec![false; locals].into();
         let (mut open, mut enclosing) = (Vec::new(), None);
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
-            let offset = env.code_offset(reader.original_position());
+            let offset = env.info.code_offset(ModuleOffset::from_u64(reader.original_position()));
             match reader.read()? {
                 Operator::Block { .. }
                 | Operator::If { .. }
@@ -187,7 +190,7 @@ impl Surroundings {
                 }
                 Operator::End | Operator::Delegate { .. } => drop(open.pop()),
                 Operator::LocalGet { local_index } => {
-                    let read = read.get_mut(local_index as usize);
+                    let read = read.get_mut(LocalIndex::from_u32(local_index));
                     *read.ok_or_else(|| Fail(format!("there is no local {local_index}")))? = true;
                 }
                 _ => {}

@@ -2,7 +2,7 @@
 //! memory flags, constants, traps, builtin calls.
 
 use super::capture::{Captured, Points};
-use super::control::Frame;
+use super::control::{Frame, FrameIndex};
 use super::env::{Env, stub_convention};
 use super::exceptions::{Entry, Scope};
 use super::inlined::Inlining;
@@ -19,10 +19,10 @@ use cranelift_frontend::FunctionBuilder;
 use std::collections::{HashMap, HashSet};
 use wardian_module::{FuelMeter, LegacyTry};
 use wardian_types::{
-    CodeOffset, DefinedFuncIndex, DefinedGlobalIndex, FuncType, MemoryIndex, StructLayout,
-    TrapCode, TypeIndex,
+    CodeOffset, DefinedFuncIndex, DefinedGlobalIndex, FuncType, IndexVec, MemoryIndex,
+    ModuleOffset, OperandIndex, StructLayout, TrapCode, TypeIndex,
 };
-use wardian_vm::compiled::{Inlined, Scope as HandlerScope};
+use wardian_vm::compiled::{HandlerNumber, Inlined, Scope as HandlerScope, ScopeIndex};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 
 /// Why a body could not be translated.
@@ -95,8 +95,8 @@ pub(crate) struct Translator<'a, 'f> {
     /// The function's position among those that the module defines.
     pub(super) defined: DefinedFuncIndex,
     pub(super) vmctx: Value,
-    pub(super) stack: Vec<Value>,
-    pub(super) frames: Vec<Frame>,
+    pub(super) stack: IndexVec<OperandIndex, Value>,
+    pub(super) frames: IndexVec<FrameIndex, Frame>,
     pub(super) locals: Locals,
     /// Whether the current operator can be executed.
     pub(super) reachable: bool,
@@ -111,15 +111,15 @@ pub(crate) struct Translator<'a, 'f> {
     /// The current operator.
     pub(super) offset: CodeOffset,
     /// Its position in the module.
-    pub(super) position: u64,
+    pub(super) position: ModuleOffset,
     /// The handlers around it, innermost last.
     pub(super) scopes: Vec<Scope>,
     /// Where exceptions enter, of all blocks with handlers so far.
-    pub(super) entries: Vec<Entry>,
-    /// How many handlers there are so far.
-    pub(super) clauses: u32,
+    pub(super) entries: IndexVec<ScopeIndex, Entry>,
+    /// The number of the next handler.
+    pub(super) next_handler: HandlerNumber,
     /// What is known ahead of `try` blocks, once one has come.
-    pub(super) tries: HashMap<u64, LegacyTry>,
+    pub(super) tries: HashMap<ModuleOffset, LegacyTry>,
     /// Where the code begins instead of at the beginning.
     pub(super) loop_entry: Option<LoopEntry>,
     /// Stores to guest memory so far.
@@ -169,8 +169,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             ty,
             defined,
             vmctx,
-            stack: Vec::new(),
-            frames: Vec::new(),
+            stack: IndexVec::new(),
+            frames: IndexVec::new(),
             locals: Locals::default(),
             reachable: true,
             dead_depth: 0,
@@ -180,10 +180,10 @@ impl<'a, 'f> Translator<'a, 'f> {
             raise_sig: None,
             meter: FuelMeter::default(),
             offset: CodeOffset::FIRST,
-            position: 0,
+            position: ModuleOffset::default(),
             scopes: Vec::new(),
-            entries: Vec::new(),
-            clauses: 0,
+            entries: IndexVec::new(),
+            next_handler: HandlerNumber::FIRST,
             tries: HashMap::new(),
             loop_entry: None,
             stores: 0,
@@ -219,9 +219,10 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok((x, y, z))
     }
 
-    /// Where the topmost `n` operands begin.
-    pub(super) fn height_below(&self, n: usize) -> Outcome<usize> {
-        self.stack.len().checked_sub(n).ok_or_else(|| Fail("too few operands".into()))
+    /// The lowest of the topmost `n` operands.
+    pub(super) fn height_below(&self, n: usize) -> Outcome<OperandIndex> {
+        let lowest = self.stack.len().checked_sub(n).map(OperandIndex::from_usize);
+        lowest.ok_or_else(|| Fail("too few operands".into()))
     }
 
     /// Pops a 32- or 64-bit integer as 64 bits.

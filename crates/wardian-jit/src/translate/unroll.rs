@@ -81,7 +81,7 @@ impl Translator<'_, '_> {
         }
         self.enter(begin);
         self.stack.truncate(height);
-        self.stack.extend_from_slice(self.b.block_params(begin));
+        self.stack.extend(self.b.block_params(begin).iter().copied());
         self.set_homes(homes);
         self.reachable = true;
         self.repeats = true;

@@ -7,7 +7,7 @@
 
 use super::{DecodeError, ModuleInfo, features, read_and_validate};
 use crate::{ConstExpr, ConstOp, ElementItems, SegmentMode};
-use wardian_types::{CoreFeatures, RefType, SubType, ValType};
+use wardian_types::{CoreFeatures, ModuleOffset, RefType, SubType, ValType};
 use wasmparser::{BinaryReader, BlockType, FunctionBody, Operator, WasmFeatures};
 
 /// Whether a module that is invalid under these features may be valid all the same.
@@ -32,7 +32,7 @@ pub(super) fn decode(
     Ok(info)
 }
 
-fn refuse(what: impl std::fmt::Display, offset: Option<u64>) -> DecodeError {
+fn refuse(what: impl std::fmt::Display, offset: Option<ModuleOffset>) -> DecodeError {
     let message = format!("{what}: this needs garbage collection");
     DecodeError::new(message, offset).with_feature(Some(CoreFeatures::GC))
 }
@@ -115,7 +115,10 @@ fn check_body(info: &ModuleInfo, body: &FunctionBody<'_>) -> Result<(), DecodeEr
                 check_ref(RefType { nullable: true, heap })?;
             }
             ref other if is_of_heap(other) => {
-                return Err(refuse(format_args!("{other:?}"), Some(offset)));
+                return Err(refuse(
+                    format_args!("{other:?}"),
+                    Some(ModuleOffset::from_u64(offset)),
+                ));
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use super::{GoAddr, GoPc};
 use crate::{ConstOp, ElementItems, ElementSegment, ModuleInfo, SegmentMode};
 use std::collections::HashMap;
 use std::ops::Range;
-use wardian_types::FuncIndex;
+use wardian_types::{FuncIndex, GuestAddr};
 
 /// The first eight bytes: magic number, two zeroes, size of an instruction, size of a pointer.
 const GO_1_18: u64 = u64::from_le_bytes([0xf0, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
@@ -33,13 +33,13 @@ const DEEPEST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Table {
     image: Image,
-    names: u64,
-    units: u64,
-    files: u64,
-    values: u64,
-    functions: u64,
+    names: GuestAddr,
+    units: GuestAddr,
+    files: GuestAddr,
+    values: GuestAddr,
+    functions: GuestAddr,
     /// Data about functions; none if it was not found.
-    data: Option<u64>,
+    data: Option<GuestAddr>,
     /// Go 1.20 and later.
     has_start_line: bool,
     /// By index of a function of the module.
@@ -53,8 +53,8 @@ pub(super) struct Table {
 pub(super) struct Entry {
     /// Its address as Go counts them.
     pub(super) address: u64,
-    /// Its description's address.
-    record: u64,
+    /// Where its description is.
+    record: GuestAddr,
 }
 
 /// Where a name is among the names.
@@ -90,7 +90,7 @@ impl Table {
             return None;
         }
         let found = image.words(bytes, |word| word == GO_1_18 || word == GO_1_20);
-        let found: Vec<u64> = found.take(CANDIDATES).collect();
+        let found: Vec<GuestAddr> = found.take(CANDIDATES).collect();
         let slots = Slots::of(info);
         let mut image = Some(image);
         for at in found {
@@ -103,8 +103,11 @@ impl Table {
         None
     }
 
-    fn header(bytes: &[u8], image: Image, at: u64) -> Table {
-        let word = |i: u64| u64::from_le_bytes(image.read(bytes, at + 8 * i).unwrap_or_default());
+    fn header(bytes: &[u8], image: Image, at: GuestAddr) -> Table {
+        let word = |i: u64| {
+            let word = image.read(bytes, at.saturating_add(8 * i));
+            u64::from_le_bytes(word.unwrap_or_default())
+        };
         let part = |i: u64| at.saturating_add(word(i)).min(HIGHEST);
         let (names, units, files) = (part(4), part(5), part(6));
         let (values, functions) = (part(7), part(8));
@@ -124,14 +127,20 @@ impl Table {
     }
 
     /// Reads which functions there are. None if this is no table, or not of these functions.
-    fn fill(&mut self, bytes: &[u8], at: u64, info: &ModuleInfo, slots: &Slots<'_>) -> Option<()> {
-        let count = self.u64(bytes, at + 8)?;
+    fn fill(
+        &mut self,
+        bytes: &[u8],
+        at: GuestAddr,
+        info: &ModuleInfo,
+        slots: &Slots<'_>,
+    ) -> Option<()> {
+        let count = self.u64(bytes, at.saturating_add(8))?;
         if count == 0 || count > info.bodies.len() as u64 {
             return None;
         }
         let module = self.module_data(bytes, at);
         // Newer versions have no address in the header, and then none at all: they count functions.
-        let text = self.u64(bytes, at + 24).filter(|text| *text != 0);
+        let text = self.u64(bytes, at.saturating_add(24)).filter(|text| *text != 0);
         let text = text.or_else(|| self.u64(bytes, module?.checked_add(8 * TEXT_WORD)?));
         let text = text.unwrap_or(TEXT);
         let by_address = |offset: u32| text.checked_add(offset.into());
@@ -157,13 +166,13 @@ impl Table {
         address: impl Fn(u32) -> Option<u64>,
     ) -> u64 {
         self.entries.clear();
-        for row in (0..count).map(|i| self.functions + 8 * i) {
-            let (offset, record) = (self.u32(bytes, row), self.u32(bytes, row + 4));
+        for row in (0..count).map(|i| self.functions.saturating_add(8 * i)) {
+            let (offset, record) = (self.u32(bytes, row), self.u32(bytes, row.saturating_add(4)));
             let Some((offset, record)) = offset.zip(record) else { break };
             let Some(address) = address(offset) else { continue };
             let func = u32::try_from(address >> 16).ok().and_then(|slot| slots.function(slot));
             if let Some(func) = func.filter(|func| info.defined_function(*func).is_some()) {
-                let record = self.functions + u64::from(record);
+                let record = self.functions.saturating_add(record.into());
                 self.entries.entry(func).or_insert(Entry { address, record });
             }
         }
@@ -171,18 +180,18 @@ impl Table {
     }
 
     /// The address of the structure that begins with the addresses of the table and of its names.
-    fn module_data(&self, bytes: &[u8], at: u64) -> Option<u64> {
+    fn module_data(&self, bytes: &[u8], at: GuestAddr) -> Option<GuestAddr> {
         let names = self.names;
-        let mut found = self.image.words(bytes, move |word| word == at);
-        found.find(|found| self.u64(bytes, found + 8) == Some(names))
+        let mut found = self.image.words(bytes, move |word| GuestAddr::from_u64(word) == at);
+        found.find(|found| self.address(bytes, found.saturating_add(8)) == Some(names))
     }
 
     /// Which word of it is the address of data about functions: the one by which most inlined calls make
     /// sense.
-    fn function_data(&self, bytes: &[u8], module: u64) -> Option<u64> {
+    fn function_data(&self, bytes: &[u8], module: GuestAddr) -> Option<GuestAddr> {
         let inlined = |entry: &&Entry| self.inlined_at(bytes, **entry).is_some();
         let tried: Vec<&Entry> = self.entries.values().filter(inlined).take(TRIED).collect();
-        let makes_sense = |base: u64| {
+        let makes_sense = |base: GuestAddr| {
             let call = |entry: &&&Entry| {
                 let at = self.inlined_at(bytes, ***entry).map(u64::from);
                 let call = at.and_then(|at| self.call(bytes, base.checked_add(at)?));
@@ -190,7 +199,8 @@ impl Table {
             };
             tried.iter().filter(call).count()
         };
-        let words = GOFUNC_WORDS.iter().filter_map(|word| self.u64(bytes, module + 8 * word));
+        let words = GOFUNC_WORDS.iter();
+        let words = words.filter_map(|word| self.address(bytes, module.saturating_add(8 * word)));
         let counted = words.map(|base| (makes_sense(base), base));
         // Of equals the first.
         let best = counted.reduce(|best, other| if other.0 > best.0 { other } else { best })?;
@@ -204,7 +214,7 @@ impl Table {
 
     /// Its name.
     pub(super) fn function_name<'a>(&self, bytes: &'a [u8], entry: Entry) -> Option<&'a str> {
-        self.name(bytes, NameOffset(self.u32(bytes, entry.record + 4)?))
+        self.name(bytes, NameOffset(self.u32(bytes, entry.record.saturating_add(4))?))
     }
 
     /// The function that an address is in, and the number of the point in it.
@@ -223,13 +233,13 @@ impl Table {
     /// Bytes between the stack pointer and the address that the function returns to. At a number past all points it is
     /// that of the last one.
     pub(super) fn frame_size(&self, bytes: &[u8], entry: Entry, pc: GoPc) -> Option<i32> {
-        let table = ValuesOffset(self.u32(bytes, entry.record + 16)?);
+        let table = ValuesOffset(self.u32(bytes, entry.record.saturating_add(16))?);
         self.run(bytes, table, pc, FRAME_STEPS).map(|run| run.value)
     }
 
     /// Whether nothing calls the function on a goroutine's stack, as its description says.
     pub(super) fn is_outermost(&self, bytes: &[u8], entry: Entry) -> bool {
-        let flags = entry.record + if self.has_start_line { 41 } else { 37 };
+        let flags = entry.record.saturating_add(if self.has_start_line { 41 } else { 37 });
         self.image.read(bytes, flags).is_some_and(|[flags]| flags & 1 != 0)
     }
 
@@ -237,7 +247,7 @@ impl Table {
     pub(super) fn start<'a>(&self, bytes: &'a [u8], entry: Entry) -> Option<Place<'a>> {
         let (mut place, _) = self.place(bytes, entry, GoPc::FIRST)?;
         if self.has_start_line {
-            place.line = self.u32(bytes, entry.record + 36).filter(|line| *line > 0);
+            place.line = self.u32(bytes, entry.record.saturating_add(36)).filter(|line| *line > 0);
         }
         place.function = self.function_name(bytes, entry);
         Some(place)
@@ -272,9 +282,12 @@ impl Table {
     /// File and line of a program counter.
     fn place<'a>(&self, bytes: &'a [u8], entry: Entry, pc: GoPc) -> Option<(Place<'a>, usize)> {
         let record = entry.record;
-        let (file, a) = self.value(bytes, ValuesOffset(self.u32(bytes, record + 20)?), pc)?;
-        let (line, b) = self.value(bytes, ValuesOffset(self.u32(bytes, record + 24)?), pc)?;
-        let unit = u64::from(self.u32(bytes, record + 32)?) + u64::from(u32::try_from(file).ok()?);
+        let (file, a) =
+            self.value(bytes, ValuesOffset(self.u32(bytes, record.saturating_add(20))?), pc)?;
+        let (line, b) =
+            self.value(bytes, ValuesOffset(self.u32(bytes, record.saturating_add(24))?), pc)?;
+        let unit = u64::from(self.u32(bytes, record.saturating_add(32))?)
+            + u64::from(u32::try_from(file).ok()?);
         let file = self.u32(bytes, self.units.checked_add(4 * unit)?)?;
         let file = self.string(bytes, self.files.checked_add(file.into())?)?;
         let line = u32::try_from(line).ok().filter(|line| *line > 0);
@@ -291,7 +304,7 @@ impl Table {
     }
 
     /// Name and place of a call in a tree of inlined calls.
-    fn call(&self, bytes: &[u8], at: u64) -> Option<(NameOffset, GoPc)> {
+    fn call(&self, bytes: &[u8], at: GuestAddr) -> Option<(NameOffset, GoPc)> {
         let (name, parent) = if self.has_start_line { (4, 8) } else { (12, 16) };
         let name = self.u32(bytes, at.checked_add(name)?)?;
         let parent = self.u32(bytes, at.checked_add(parent)?)?;
@@ -300,22 +313,28 @@ impl Table {
 
     /// The table that says in which inlined call each program counter is.
     fn inlined_index(&self, bytes: &[u8], entry: Entry) -> Option<ValuesOffset> {
-        let count = self.u32(bytes, entry.record + 28)?;
-        let value = self.u32(bytes, self.after_record(entry) + 8)?;
+        let count = self.u32(bytes, entry.record.saturating_add(28))?;
+        let value = self.u32(bytes, self.after_record(entry).saturating_add(8))?;
         (count > 2 && value != 0).then_some(ValuesOffset(value))
     }
 
     /// Where the tree of inlined calls is in the data about functions.
     fn inlined_at(&self, bytes: &[u8], entry: Entry) -> Option<u32> {
         self.inlined_index(bytes, entry)?;
-        let [count] = self.image.read(bytes, self.after_record(entry) - 1)?;
-        let values = u64::from(self.u32(bytes, entry.record + 28)?);
-        let tree = self.u32(bytes, self.after_record(entry) + 4 * values + 12)?;
+        let last = entry.record.saturating_add(self.record_size() - 1);
+        let [count] = self.image.read(bytes, last)?;
+        let values = u64::from(self.u32(bytes, entry.record.saturating_add(28))?);
+        let tree = self.u32(bytes, self.after_record(entry).saturating_add(4 * values + 12))?;
         (count > 3 && tree != u32::MAX).then_some(tree)
     }
 
-    fn after_record(&self, entry: Entry) -> u64 {
-        entry.record + if self.has_start_line { 44 } else { 40 }
+    fn after_record(&self, entry: Entry) -> GuestAddr {
+        entry.record.saturating_add(self.record_size())
+    }
+
+    /// Bytes of a function's description, without what follows it in some number.
+    fn record_size(&self) -> u64 {
+        if self.has_start_line { 44 } else { 40 }
     }
 
     /// The value that a table has for a program counter, and how many steps were made. A table consists of
@@ -347,11 +366,11 @@ impl Table {
         None
     }
 
-    fn varint(&self, bytes: &[u8], at: &mut u64) -> Option<u32> {
+    fn varint(&self, bytes: &[u8], at: &mut GuestAddr) -> Option<u32> {
         let mut value = 0;
         for shift in (0..35).step_by(7) {
             let [byte] = self.image.read(bytes, *at)?;
-            *at += 1;
+            *at = at.saturating_add(1);
             value |= u32::from(byte & 0x7f).checked_shl(shift)?;
             if byte < 0x80 {
                 return Some(value);
@@ -365,7 +384,7 @@ impl Table {
     }
 
     /// Text up to a zero, which is not empty.
-    fn string<'a>(&self, bytes: &'a [u8], at: u64) -> Option<&'a str> {
+    fn string<'a>(&self, bytes: &'a [u8], at: GuestAddr) -> Option<&'a str> {
         let text = self.image.from(bytes, at);
         let text = &text[..text.len().min(LONGEST)];
         // The zero is left out if a segment ends there.
@@ -373,11 +392,15 @@ impl Table {
         str::from_utf8(&text[..end]).ok().filter(|text| !text.is_empty())
     }
 
-    fn u32(&self, bytes: &[u8], at: u64) -> Option<u32> {
+    fn u32(&self, bytes: &[u8], at: GuestAddr) -> Option<u32> {
         self.image.read(bytes, at).map(u32::from_le_bytes)
     }
 
-    fn u64(&self, bytes: &[u8], at: u64) -> Option<u64> {
+    fn address(&self, bytes: &[u8], at: GuestAddr) -> Option<GuestAddr> {
+        self.u64(bytes, at).map(GuestAddr::from_u64)
+    }
+
+    fn u64(&self, bytes: &[u8], at: GuestAddr) -> Option<u64> {
         self.image.read(bytes, at).map(u64::from_le_bytes)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Liveness, ReadIndex};
 use crate::Module;
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{DefinedFuncIndex, ModuleOffset};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 /// What is live at the calls of the last function of a module, then at its loops, then at its beginning.
@@ -21,7 +21,7 @@ fn live(body: &str) -> Vec<Vec<u32>> {
     for wanted in [false, true] {
         let mut reader = body.get_operators_reader().expect("well-formed");
         while !reader.eof() {
-            let position = reader.original_position();
+            let position = ModuleOffset::from_u64(reader.original_position());
             match reader.read().expect("well-formed") {
                 Operator::Call { .. } if !wanted => found.push(names(liveness.live_at(position))),
                 Operator::Loop { .. } if wanted => found.push(names(liveness.live_at(position))),
@@ -93,5 +93,5 @@ fn of_a_function_that_is_too_large_all_is_live() {
     let range = module.info().bodies[DefinedFuncIndex::from_u32(1)].clone();
     let body = FunctionBody::new(BinaryReader::new(&module.bytes()[range], 0));
     let liveness = Liveness::of(&body).expect("well-formed");
-    assert!(liveness.coarse && liveness.live_at(0).len() == 3_000);
+    assert!(liveness.coarse && liveness.live_at(ModuleOffset::default()).len() == 3_000);
 }

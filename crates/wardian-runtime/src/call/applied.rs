@@ -40,7 +40,7 @@ impl StoreInner {
         });
         if let Some(token) = &options.token {
             let call = token.link(self.interrupter());
-            self.stopping.begin_call(token.clone(), call);
+            self.remote.begin_call(token.clone(), call);
         }
         Applied { snapshots, deadline, token: options.token.is_some() }
     }
@@ -54,12 +54,12 @@ impl StoreInner {
             self.interrupter().set_deadline(outer);
         }
         if applied.token
-            && let Some((token, call)) = self.stopping.end_call()
+            && let Some((token, call)) = self.remote.end_call()
         {
             token.unlink(&call);
             self.interrupter().acknowledge(reason::CALL);
             // A call further out may have been cancelled too.
-            if self.stopping.is_call_cancelled() {
+            if self.remote.is_call_cancelled() {
                 self.interrupter().interrupt(reason::CALL);
             }
         }

@@ -15,8 +15,9 @@ use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_module::ModuleInfo;
 use wardian_types::{
-    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GuestAddr, MemoryIndex, TableIndex,
-    TagIndex, TrapCode, TypeIndex,
+    ArrayElementIndex, DataIndex, DataOffset, DefinedFuncIndex, ElemIndex, FuncIndex, GuestAddr,
+    Index, MemoryIndex, SegmentElementIndex, TableElementIndex, TableIndex, TagIndex, TrapCode,
+    TypeIndex,
 };
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
 use wardian_vm::heap::HeapRef;
@@ -252,8 +253,9 @@ builtins! { safepoint:
         store.fill(range, byte as u8)
     }
 
-    fn memory_init(store, instance, memory: MemoryIndex, segment: DataIndex, to, from, len) {
-        store.init_memory(instance, memory, segment, [to, from, len], false)?;
+    fn memory_init(store, instance, memory: MemoryIndex, segment: DataIndex, to, from: DataOffset, len) {
+        let to = (memory, GuestAddr::from_u64(to));
+        store.init_memory(instance, to, (segment, from), len, false)?;
         Ok(0)
     }
 
@@ -275,8 +277,8 @@ builtins! { safepoint:
     fn table_copy(store, instance, to_table: TableIndex, from_table: TableIndex, to, from, len) {
         let tables = store.entities[instance].tables();
         let (to_table, from_table) = (tables[to_table], tables[from_table]);
-        let source = elements(store.entities[from_table].len(), from, len)?;
-        let target = elements(store.entities[to_table].len(), to, len)?;
+        let source = store.elements_of(from_table, TableElementIndex::from_u64(from), len)?;
+        let target = store.elements_of(to_table, TableElementIndex::from_u64(to), len)?;
         let from = store.element_range(from_table, source);
         let to = store.element_range(to_table, target);
         store.copy(to, from)
@@ -284,13 +286,14 @@ builtins! { safepoint:
 
     fn table_fill(store, instance, table: TableIndex, to, element, len) {
         let table = store.entities[instance].tables()[table];
-        let range = elements(store.entities[table].len(), to, len)?;
+        let range = store.elements_of(table, TableElementIndex::from_u64(to), len)?;
         store.fill_elements(table, range, element);
         Ok(0)
     }
 
-    fn table_init(store, instance, table: TableIndex, segment: ElemIndex, to, from, len) {
-        store.init_table(instance, table, segment, [to, from, len], false)?;
+    fn table_init(store, instance, table: TableIndex, segment: ElemIndex, to, from: SegmentElementIndex, len) {
+        let to = (table, TableElementIndex::from_u64(to));
+        store.init_table(instance, to, (segment, from), len, false)?;
         Ok(0)
     }
 
@@ -312,31 +315,31 @@ builtins! { safepoint:
         store.new_array(instance, ty, length as u32).map(HeapRef::as_word)
     }
 
-    fn array_repeat(store, _instance, array, index, length) {
-        store.array_repeat(array, index, length)?;
+    fn array_repeat(store, _instance, array: HeapRef, index: ArrayElementIndex, length) {
+        store.array_repeat((array, index), length)?;
         Ok(0)
     }
 
-    fn array_copy(store, _instance, to, to_index, from, from_index, length) {
-        store.array_copy([to, to_index, from, from_index, length])?;
+    fn array_copy(store, _instance, to: HeapRef, to_index: ArrayElementIndex, from: HeapRef, from_index: ArrayElementIndex, length) {
+        store.array_copy((to, to_index), (from, from_index), length)?;
         Ok(0)
     }
 
-    fn array_new_data(store, instance, ty: TypeIndex, segment: DataIndex, from, length) {
-        store.array_new_data(instance, ty, segment, from, length)
+    fn array_new_data(store, instance, ty: TypeIndex, segment: DataIndex, from: DataOffset, length) {
+        store.array_new_data(instance, ty, (segment, from), length)
     }
 
-    fn array_new_elem(store, instance, ty: TypeIndex, segment: ElemIndex, from, length) {
-        store.array_new_elem(instance, ty, segment, from, length)
+    fn array_new_elem(store, instance, ty: TypeIndex, segment: ElemIndex, from: SegmentElementIndex, length) {
+        store.array_new_elem(instance, ty, (segment, from), length)
     }
 
-    fn array_init_data(store, instance, array, index, segment: DataIndex, from, length) {
-        store.array_init_data(instance, array, segment, [index, from, length])?;
+    fn array_init_data(store, instance, array: HeapRef, index: ArrayElementIndex, segment: DataIndex, from: DataOffset, length) {
+        store.array_init_data(instance, (array, index), (segment, from), length)?;
         Ok(0)
     }
 
-    fn array_init_elem(store, instance, array, index, segment: ElemIndex, from, length) {
-        store.array_init_elem(instance, array, segment, [index, from, length])?;
+    fn array_init_elem(store, instance, array: HeapRef, index: ArrayElementIndex, segment: ElemIndex, from: SegmentElementIndex, length) {
+        store.array_init_elem(instance, (array, index), (segment, from), length)?;
         Ok(0)
     }
 
@@ -371,13 +374,6 @@ unsafe extern "C" fn prepare_host(host: VmCtxPtr) -> u64 {
     };
     // SAFETY: such records begin with the store's context, as instances do.
     unsafe { run(host, work) }
-}
-
-/// A range of a table's elements or of a segment's.
-fn elements(len: usize, start: u64, count: u64) -> Result<std::ops::Range<usize>, TrapCode> {
-    let end = start.checked_add(count).filter(|end| *end <= len as u64);
-    let end = end.ok_or(TrapCode::TableOutOfBounds)?;
-    Ok(start as usize..end as usize)
 }
 
 /// A range of a linear memory, checked.
@@ -435,6 +431,17 @@ impl StoreInner {
             MemoryRef::Shared(shared) => shared.grow_limited(pages, limiter)?,
         };
         Ok(before.unwrap_or(u64::MAX))
+    }
+
+    /// So many elements of a table from one on, checked.
+    fn elements_of(
+        &self,
+        table: TableId,
+        start: TableElementIndex,
+        count: u64,
+    ) -> Result<std::ops::Range<usize>> {
+        let range = start.checked_range(count, self.entities[table].len());
+        range.ok_or_else(|| TrapCode::TableOutOfBounds.into())
     }
 
     /// Elements of a table as a range of bytes; they have been checked.
@@ -500,14 +507,14 @@ impl StoreInner {
         Ok(0)
     }
 
-    /// Copies from a data segment: `[to, from, length]`. `whole` says that it is done whatever stops
+    /// Copies so many bytes from a place in a data segment to one in a memory. `whole` says that it is done whatever stops
     /// guests: an instantiation is done or not, and its segments are no longer than the module.
     pub(crate) fn init_memory(
         &mut self,
         instance: InstanceId,
-        memory: MemoryIndex,
-        segment: DataIndex,
-        [to, from, len]: [u64; 3],
+        (memory, to): (MemoryIndex, GuestAddr),
+        (segment, from): (DataIndex, DataOffset),
+        len: u64,
         whole: bool,
     ) -> Result<()> {
         let data = &self.entities[instance];
@@ -520,9 +527,8 @@ impl StoreInner {
             }
         };
         let out = || Error::from(TrapCode::MemoryOutOfBounds);
-        let end = from.checked_add(len).filter(|end| *end <= bytes.len() as u64).ok_or_else(out)?;
-        let bytes = &bytes[from as usize..end as usize];
-        let to = self.range(instance, memory, GuestAddr::from_u64(to), len)?;
+        let bytes = &bytes[from.checked_range(len, bytes.len()).ok_or_else(out)?];
+        let to = self.range(instance, memory, to, len)?;
         let from = Range { at: bytes.as_ptr().cast_mut(), len: bytes.len(), shared: false };
         if whole {
             // SAFETY: `to` is as long as `bytes`; a module's bytes are in no guest's memory.
@@ -536,13 +542,13 @@ impl StoreInner {
         Ok(())
     }
 
-    /// Copies from an element segment, as [`Self::init_memory`].
+    /// Copies so many elements from an element segment to a table, as [`Self::init_memory`].
     pub(crate) fn init_table(
         &mut self,
         instance: InstanceId,
-        table: TableIndex,
-        segment: ElemIndex,
-        [to, from, len]: [u64; 3],
+        (table, to): (TableIndex, TableElementIndex),
+        (segment, from): (ElemIndex, SegmentElementIndex),
+        len: u64,
         whole: bool,
     ) -> Result<()> {
         let data = &self.entities[instance];
@@ -551,9 +557,9 @@ impl StoreInner {
         let info: &ModuleInfo = module.decoded.info();
         let items = &info.elements[segment].items;
         let count = if data.segments().has_dropped_elements(segment) { 0 } else { items.len() };
-        let source = elements(count, from, len)?;
-        let target = elements(self.entities[table].len(), to, len)?;
-        for (source, target) in source.zip(target) {
+        let source = from.checked_range(len, count).ok_or(TrapCode::TableOutOfBounds)?;
+        let target = self.elements_of(table, to, len)?;
+        for (source, target) in source.map(SegmentElementIndex::from_usize).zip(target) {
             if !whole && target.is_multiple_of(ELEMENTS_CHUNK) && self.look_up().is_err() {
                 break;
             }

@@ -17,11 +17,11 @@ use wardian_vm::interrupt::reason;
 impl StoreInner {
     /// What the store shares with other threads, made on first need.
     pub fn shared(&mut self) -> Arc<Shared> {
-        if let Some(shared) = self.closings.shared() {
+        if let Some(shared) = self.remote.closing() {
             return shared.clone();
         }
         let shared = Arc::new(Shared::new(self.interrupter().clone()));
-        self.closings.share(shared.clone());
+        self.remote.share_closing(shared.clone());
         for instance in 0..self.entities.instances().len() as u32 {
             self.link_closing(InstanceId::from_u32(instance));
         }
@@ -30,7 +30,7 @@ impl StoreInner {
 
     /// Makes a new instance known to those who close instances, if there are any.
     pub(crate) fn link_closing(&mut self, instance: InstanceId) {
-        let Some(shared) = self.closings.shared().cloned() else { return };
+        let Some(shared) = self.remote.closing().cloned() else { return };
         let data = &self.entities[instance];
         let mut callees = BTreeSet::new();
         for import in data.imports() {
@@ -112,7 +112,7 @@ impl StoreInner {
         // one can reach it through imports. Otherwise they belong to an instance of the module that it can
         // reach. If it can reach none, a reference led there, perhaps to this instance.
         let reaching =
-            |of: InstanceId| self.closings.shared().map(|s| s.reaching(of)).unwrap_or_default();
+            |of: InstanceId| self.remote.closing().map(|s| s.reaching(of)).unwrap_or_default();
         let reaching_this = reaching(instance);
         let kin = self.entities.instances().enumerated();
         let kin =
@@ -140,12 +140,11 @@ impl StoreInner {
 
     /// Makes calls of a closed instance's functions lead to an error.
     fn mark_closed(&mut self, instance: InstanceId, code: u32) {
-        let data = &mut self.entities[instance];
+        let data = &self.entities[instance];
         if data.closed().is_some() {
             return;
         }
-        data.set_closed(Some(code));
-        self.closings.count_closed();
+        self.entities.set_closed(instance, Some(code));
         let data = &self.entities[instance];
         for defined in 0..data.module().decoded.info().bodies.len() as u32 {
             // What nobody has called yet finds out when somebody does.
@@ -158,11 +157,9 @@ impl StoreInner {
 
     /// Makes calls of an instance's functions, which was closed, possible again.
     pub(crate) fn mark_open(&mut self, instance: InstanceId) {
-        let data = &mut self.entities[instance];
-        if data.set_closed(None).is_none() {
+        if self.entities.set_closed(instance, None).is_none() {
             return;
         }
-        self.closings.count_opened();
         let data = &self.entities[instance];
         for defined in 0..data.module().decoded.info().bodies.len() as u32 {
             if self.entities[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
@@ -177,7 +174,7 @@ impl StoreInner {
         if self.word() & (reason::DEFERRED | reason::CLOSED) == 0 {
             return;
         }
-        let Some(shared) = self.closings.shared().cloned() else {
+        let Some(shared) = self.remote.closing().cloned() else {
             // Checkpoints are taken where the guest is resumed.
             self.interrupter().acknowledge(reason::DEFERRED);
             return;
@@ -202,7 +199,6 @@ impl StoreInner {
 
 impl StoreInner {
     /// Closes the instances that are still open.
-    /// Closes all instances.
     pub fn close_all(&mut self, code: u32) {
         for instance in 0..self.entities.instances().len() as u32 {
             self.close_instance(InstanceId::from_u32(instance), code);

@@ -174,7 +174,7 @@ impl<T: Embedder> StoreData<T> {
             let inner = &mut (*this).inner;
             assert_eq!(callable.store, inner.id(), "a function of another store");
             inner.ensure_stack()?;
-            inner.stack.note_run();
+            inner.context.note_run();
             let open = inner.listening.depth();
             if open != 0 && inner.is_idle() {
                 inner.abort_forgotten();
@@ -326,7 +326,7 @@ impl<T: Embedder> StoreData<T> {
         // Where the guest stands, once it has been resumed: then that is what is tried again.
         let mut standing: Option<Suspended> = None;
         // SAFETY: as in `invoke`.
-        let mut closed = unsafe { (*this).inner.closings.closed() };
+        let mut closed = unsafe { (*this).inner.entities.closed_instances() };
         while outcome != Outcome::Returned {
             // SAFETY: as in `invoke`. A guest that is resumed stands where it ended, and nothing ran
             // on its stack since; or a snapshot of it was put back.

@@ -67,7 +67,7 @@ impl StoreInner {
     /// What to do about an entry through the context `ctx`.
     #[cold]
     pub(crate) fn after_entry(&mut self, outcome: Outcome, ctx: VmCtxPtr) -> Next {
-        self.stack.note_deep();
+        self.context.note_deep();
         self.run_deferred();
         if outcome == Outcome::Refused && self.is_idle() && self.word() & reason::CLOSED != 0 {
             // The call that it was meant for has ended meanwhile.
@@ -250,7 +250,7 @@ impl StoreInner {
     /// had been closed it was not asked whether one that was takes part in its call.
     pub(crate) fn stop_while_suspended(&mut self, closed: usize) -> Option<Error> {
         self.run_deferred();
-        if self.closings.closed() != closed {
+        if self.entities.closed_instances() != closed {
             // The thread that closed it did not see it run.
             self.renew_closing();
         }
@@ -276,7 +276,7 @@ impl StoreInner {
         guest: &Suspended,
         closed: &mut usize,
     ) -> Option<Error> {
-        if self.closings.closed() == *closed {
+        if self.entities.closed_instances() == *closed {
             return None;
         }
         let ctx = self.ctx();
@@ -287,7 +287,7 @@ impl StoreInner {
                 self.must_stop().then(|| self.stop_error())
             })
         };
-        *closed = self.closings.closed();
+        *closed = self.entities.closed_instances();
         error.inspect(|error| self.settle(error))
     }
 

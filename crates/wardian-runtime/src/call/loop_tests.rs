@@ -13,7 +13,7 @@ use wardian_types::{CodeOffset, DefinedFuncIndex, FuncType, ValType};
 use wardian_vm::activation::{self, Outcome};
 use wardian_vm::addr::OwnerPtr;
 use wardian_vm::code_memory::CodeMemory;
-use wardian_vm::interpreted::FrameLayout;
+use wardian_vm::interpreted::{FrameLayout, FrameSlot};
 
 /// A value with its type; narrow ones in the low bits.
 type Typed = (ValType, u128);
@@ -247,8 +247,8 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
             &[],
         )
     };
-    let body = info.bodies[DefinedFuncIndex::from_u32(0)].clone();
-    let offsets = (body.start - info.code_section) as u32..(body.end - info.code_section) as u32;
+    let body = info.body_offsets(DefinedFuncIndex::FIRST).unwrap();
+    let offsets = body.start.as_u32()..body.end.as_u32();
     let code = offsets.filter_map(|at| begin(at).ok()).nth(case.number).unwrap();
     let code = CodeMemory::publish(&code.text).unwrap();
 
@@ -256,12 +256,12 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     let layout = FrameLayout::new(&types(case.params), types(case.locals));
     let mut frame = vec![0xdead_beef_dead_beef; 64];
     let fp = 16;
-    let mut put = |at: i32, words: Vec<u64>| {
-        let at = (fp + at) as usize;
+    let mut put = |slot: FrameSlot, words: Vec<u64>| {
+        let at = (fp + slot.as_i32()) as usize;
         frame[at..at + words.len()].copy_from_slice(&words);
     };
-    for (value, at) in case.params.iter().chain(case.locals).zip(&layout.locals) {
-        put(*at, slots(&[*value]));
+    for (value, slot) in case.params.iter().chain(case.locals).zip(&layout.locals) {
+        put(*slot, slots(&[*value]));
     }
     put(layout.stack, slots(case.stack));
 

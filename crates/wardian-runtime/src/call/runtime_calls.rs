@@ -28,7 +28,7 @@ use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, FuncType, ValType};
 use wardian_vm::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use wardian_vm::interpreted::{CallerLink, Function, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
-use wardian_vm::segment;
+use wardian_vm::{EntryKind, segment};
 
 /// Marks the answer of [`StoreInner::hot`] for the beginning of a function: addresses of code are
 /// multiples of more.
@@ -230,7 +230,7 @@ impl StoreInner {
             if self.entities[instance].vm().read::<CodeAddr>(at).is_null() {
                 let in_memory =
                     wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
-                wardian_vm::make_interpreted_entry(callee, false, in_memory)
+                wardian_vm::make_interpreted_entry(callee, EntryKind { noted: false, in_memory })
                     .map_err(no_code_memory)?;
                 let (own, _, _) = self.code_of(instance, callee);
                 self.entities[instance].vm_mut().write(at, own);

@@ -308,7 +308,8 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
         callable: Callable,
         slots: Vec<u64>,
     ) -> AsyncCall<'a, T> {
-        let (open, closed) = (store.inner.listening.depth(), store.inner.closings.closed());
+        let (open, closed) =
+            (store.inner.listening.depth(), store.inner.entities.closed_instances());
         let (lifetime, begin, has_returned) = (PhantomData, Begin::Call, false);
         let (paused, before, results) = (None, None, None);
         AsyncCall {
@@ -396,7 +397,7 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
         };
         match done {
             Err(error) if matches!(error.kind(), ErrorKind::Suspended) => {
-                self.closed = self.inner().closings.closed();
+                self.closed = self.inner().entities.closed_instances();
                 self.paused = self.inner().suspension.take_paused();
                 Poll::Pending
             }
@@ -431,7 +432,7 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
                 suspendable(store, context, || {
                     guest.as_host(ctx, || {
                         let stop = (*store).inner.stop_while_suspended(before);
-                        closed = (*store).inner.closings.closed();
+                        closed = (*store).inner.entities.closed_instances();
                         let call = repeatable.filter(|call| call.serial() == guest.serial());
                         let stop = stop.or_else(|| (*store).checkpoints_while_waiting(call));
                         if let Some(error) = stop {

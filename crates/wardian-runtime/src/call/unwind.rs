@@ -238,11 +238,11 @@ impl StoreInner {
                     if let Some(Place::Interpreted { fp }) = walk.place() {
                         let slots = fp.as_ptr::<u64>();
                         if handler.tag.is_some() {
-                            let at = slots.offset(handler.values as isize);
+                            let at = slots.offset(handler.values.as_isize());
                             std::ptr::copy_nonoverlapping(values.as_ptr(), at, values.len());
                         }
                         if let Some(slot) = handler.reference {
-                            *slots.offset(slot as isize) = handle;
+                            *slots.offset(slot.as_isize()) = handle;
                         }
                     }
                     walk.land_interpreted(ctx, *ip);

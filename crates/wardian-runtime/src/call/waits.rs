@@ -10,7 +10,8 @@ use crate::call::builtins::finish;
 use crate::checkpoint::Standing;
 use crate::ids::InstanceId;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
-use crate::store::waiting::{CheckpointRequests, RestoredWait, Waiting};
+use crate::store::remote::CheckpointRequests;
+use crate::store::waiting::{RestoredWait, Waiting};
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -99,14 +100,14 @@ unsafe fn wait(
             if !join(&mut *inner, position)? {
                 return Ok(WaitResult::NotEqual as u64);
             }
-            sleep(inner, || match (*inner).waits.serve() {
+            sleep(inner, || match (*inner).remote.serve() {
                 Some(serve) => serve(owner),
                 None => Ok(()),
             })
         };
         let done = catch_unwind(AssertUnwindSafe(work));
         // It is still there after an error or a panic.
-        (*inner).waits.end();
+        (*inner).suspension.end_wait();
         finish(ctx, inner, done)
     }
 }
@@ -139,7 +140,7 @@ impl StoreInner {
     ) -> bool {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
         let queued = Queued::join(at, still_expected, timeout);
-        self.waits.begin(queued.map(|queued| Waiting { memory, address, queued }))
+        self.suspension.begin_wait(queued.map(|queued| Waiting { memory, address, queued }))
     }
 
     /// Sleeps in the queue, and returns what the instruction does. `None`: somebody wants a checkpoint, and the guest
@@ -147,7 +148,7 @@ impl StoreInner {
     fn sleep(&mut self) -> Option<u64> {
         let interrupter = self.interrupter().clone();
         loop {
-            let queued = &self.waits.current()?.queued;
+            let queued = &self.suspension.current_wait()?.queued;
             interrupter.set_repeatable(true);
             let result = queued.sleep(&interrupter);
             interrupter.set_repeatable(false);
@@ -157,7 +158,7 @@ impl StoreInner {
                 }
                 continue;
             }
-            let waiting = self.waits.end()?;
+            let waiting = self.suspension.end_wait()?;
             return Some(match waiting.queued.leave(result) {
                 // The stub sees the interrupt word.
                 WaitResult::Interrupted => 0,
@@ -183,7 +184,7 @@ impl StoreInner {
         self.join_queue_again(wait)?;
         let queued = wait.queued.lock().unwrap_or_else(|e| e.into_inner()).take();
         let (memory, address) = (wait.memory, wait.address);
-        Ok(self.waits.begin(queued.map(|queued| Waiting { memory, address, queued })))
+        Ok(self.suspension.begin_wait(queued.map(|queued| Waiting { memory, address, queued })))
     }
 }
 
@@ -220,6 +221,6 @@ impl<T: Embedder> StoreData<T> {
     /// Sets what asks for checkpoints of the store.
     pub fn set_checkpoint_requests(&mut self, requests: Arc<dyn CheckpointRequests>) {
         // SAFETY: it is for the type of the data.
-        unsafe { self.inner.waits.set_requests(requests, serve::<T>) };
+        unsafe { self.inner.remote.set_requests(requests, serve::<T>) };
     }
 }

@@ -25,12 +25,12 @@ use crate::store::waiting::Waiting;
 use std::collections::{BTreeMap, HashMap};
 use wardian_interp::{CodeUnit, FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
-use wardian_types::{CodeOffset, DefinedFuncIndex, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, OperandIndex, ValType};
 use wardian_vm::activation;
-use wardian_vm::addr::{CodeAddr, OwnerPtr, StackAddr, VmCtxPtr};
-use wardian_vm::compiled::{CapturedFrame, OperandIndex};
+use wardian_vm::addr::{CodeAddr, FpOffset, OwnerPtr, StackAddr, VmCtxPtr};
+use wardian_vm::compiled::CapturedFrame;
 use wardian_vm::frames::{Frames, Step};
-use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::interpreted::{FrameSlot, Function, frame};
 
 /// A frame where it lies.
 #[derive(Clone)]
@@ -119,7 +119,7 @@ impl StoreInner {
 
     /// Writes down what the guest waits for.
     fn capture_wait(&self) -> Option<WaitState> {
-        let Waiting { memory, address, queued } = self.waits.current()?;
+        let Waiting { memory, address, queued } = self.suspension.current_wait()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
         Some(WaitState { memory: *memory, address: *address, left, place })
@@ -222,7 +222,7 @@ impl StoreInner {
         let point = code.code.captured_at(pc, before).filter(|_| at != At::After);
         let at = point.and_then(|point| Some((frames.frame_pointer()?, point.instance())));
         let Some((fp, instance)) = at else { return Err(self.compiled_frame(Some(name))) };
-        let vmctx = frames.word_at(fp.offset(instance as isize)).unwrap_or_default();
+        let vmctx = frames.word_at(fp.in_frame(instance)).unwrap_or_default();
         let instance = self
             .instance_at(VmCtxPtr::from_usize(vmctx as usize))
             .expect("a frame has an instance");
@@ -333,7 +333,7 @@ impl StoreInner {
             }
         };
         // A local that is not live is captured as zero.
-        let mut places: Vec<Option<i32>> = vec![None; known.locals[&at.defined].len()];
+        let mut places: Vec<Option<FpOffset>> = vec![None; known.locals[&at.defined].len()];
         for (local, place) in point.locals() {
             *places.get_mut(local.index()).ok_or_else(unknown)? = Some(place);
         }
@@ -361,7 +361,7 @@ impl StoreInner {
             } else {
                 operands.push(value)
             }
-            place += 8 * ty.slots() as i32;
+            place = place.above(8 * ty.slots() as u32);
         }
         let func = Item::new(at.instance, info.func_index(at.defined));
         Ok(FrameState { func, offset, at: kind, locals, operands, caught })
@@ -421,7 +421,7 @@ impl StoreInner {
         Ok(FrameState { func, offset, at: kind, locals: values, operands, caught })
     }
 
-    /// A value of a compiled frame, at a place counted from its frame pointer.
+    /// A value of a compiled frame.
     ///
     /// # Safety
     ///
@@ -429,11 +429,11 @@ impl StoreInner {
     unsafe fn value_in_cell(
         &self,
         fp: StackAddr,
-        place: i32,
+        place: FpOffset,
         ty: ValType,
         writer: &mut ValueWriter<'_>,
     ) -> Result<Value> {
-        let cell = fp.offset(place as isize).as_ptr::<u64>();
+        let cell = fp.in_frame(place).as_ptr::<u64>();
         // SAFETY: the caller's promise. Cells have eight bytes, those of vectors sixteen.
         unsafe {
             let low = match ty {
@@ -452,14 +452,14 @@ impl StoreInner {
     unsafe fn value_at(
         &self,
         fp: *const u64,
-        slot: i32,
+        slot: FrameSlot,
         ty: ValType,
         writer: &mut ValueWriter<'_>,
     ) -> Result<Value> {
         // SAFETY: the caller's promise.
         unsafe {
-            let low = *fp.offset(slot as isize);
-            let high = if ty == ValType::V128 { *fp.offset(slot as isize + 1) } else { 0 };
+            let low = *fp.offset(slot.as_isize());
+            let high = if ty == ValType::V128 { *fp.offset(slot.as_isize() + 1) } else { 0 };
             writer.value(self, ty, &[low, high])
         }
     }

@@ -17,7 +17,7 @@ use crate::value::Extern;
 use std::any::TypeId;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, engine_type};
-use wardian_types::{FuncIndex, GlobalIndex, ValType};
+use wardian_types::{FieldIndex, FuncIndex, GlobalIndex, ValType};
 
 impl<T: Embedder> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -78,7 +78,23 @@ impl<T: Embedder> StoreData<T> {
         shared: Vec<Shared>,
     ) -> Result<ValueReader> {
         let mut values = ValueReader::default();
-        for ObjectState { module, ty, values: fields } in &state.objects {
+        self.allocate_objects(&state.objects, modules, &mut values)?;
+        // From here on nothing is allocated, so that nothing is collected.
+        values.share(&mut self.inner, shared)?;
+        self.make_exceptions(&state.exceptions, &mut values)?;
+        // Each may refer to each, so they are filled when all of them are there.
+        self.fill_exceptions(&state.exceptions, &values)?;
+        self.fill_objects(&state.objects, &values)?;
+        Ok(values)
+    }
+
+    fn allocate_objects(
+        &mut self,
+        objects: &[ObjectState],
+        modules: &[Arc<ModuleInner>],
+        values: &mut ValueReader,
+    ) -> Result<()> {
+        for ObjectState { module, ty, values: fields } in objects {
             let module = modules.get(module.index());
             let number = module.and_then(|module| module.signatures.get(*ty));
             let number = *number.ok_or_else(|| unusable("an object is of an unknown type"))?;
@@ -89,9 +105,15 @@ impl<T: Embedder> StoreData<T> {
             let object = inner.allocate_of(number, fields.len(), limiter)?;
             values.objects.push(object);
         }
-        // From here on nothing is allocated, so that nothing is collected.
-        values.share(&mut self.inner, shared)?;
-        for ExceptionState { tag, values: carried } in &state.exceptions {
+        Ok(())
+    }
+
+    fn make_exceptions(
+        &mut self,
+        exceptions: &[ExceptionState],
+        values: &mut ValueReader,
+    ) -> Result<()> {
+        for ExceptionState { tag, values: carried } in exceptions {
             let data = self.inner.entities.instances().get(tag.instance());
             let tag = data.and_then(|data| data.tags().get(tag.index()).copied());
             let tag = tag.ok_or_else(|| unusable("an exception has an unknown tag"))?;
@@ -102,7 +124,15 @@ impl<T: Embedder> StoreData<T> {
                 return Err(unusable("an exception has another number of values than its tag"));
             }
         }
-        for (state, handle) in state.exceptions.iter().zip(values.exceptions.clone()) {
+        Ok(())
+    }
+
+    fn fill_exceptions(
+        &mut self,
+        exceptions: &[ExceptionState],
+        values: &ValueReader,
+    ) -> Result<()> {
+        for (state, handle) in exceptions.iter().zip(values.exceptions.iter().copied()) {
             let (tag, _) = self.inner.exceptions.get(handle).expect("it was made just now");
             let types = self.inner.tag_type(tag).params().to_vec();
             let mut slots = Vec::new();
@@ -112,14 +142,19 @@ impl<T: Embedder> StoreData<T> {
             }
             self.inner.exceptions.set_values(handle, &slots);
         }
-        for (state, object) in state.objects.iter().zip(values.objects.clone()) {
+        Ok(())
+    }
+
+    fn fill_objects(&mut self, objects: &[ObjectState], values: &ValueReader) -> Result<()> {
+        for (state, object) in objects.iter().zip(&values.objects) {
             for (index, value) in state.values.iter().enumerate() {
-                let ty = self.inner.field_type(&object, index)?;
+                let index = FieldIndex::from_usize(index);
+                let ty = self.inner.field_type(object, index)?;
                 let words = values.slots(&mut self.inner, ty, *value, false)?;
-                self.inner.fill_field(&object, index, words)?;
+                self.inner.fill_field(object, index, words)?;
             }
         }
-        Ok(values)
+        Ok(())
     }
 
     /// Brings the tables to their size and elements.
@@ -216,23 +251,24 @@ impl<T: Embedder> StoreData<T> {
         values: &ValueReader,
     ) -> Result<()> {
         for (instance, state) in instances.iter().enumerate() {
-            let data = &mut self.inner.entities[InstanceId::from_usize(instance)];
+            let instance = InstanceId::from_usize(instance);
+            let data = &mut self.inner.entities[instance];
             data.segments_mut()
                 .restore_dropped(&state.dropped_elements, &state.dropped_data)
                 .map_err(unusable)?;
             for SegmentState { segment, elements } in &state.elements {
-                let info = self.inner.entities[InstanceId::from_usize(instance)].module().clone();
+                let module = self.inner.entities[instance].module().clone();
                 let missing = || unusable("there is no such segment with objects");
-                let known = info.decoded.info().elements.get(*segment).ok_or_else(missing)?;
+                let known = module.decoded.info().elements.get(*segment).ok_or_else(missing)?;
                 if known.items.len() != elements.len() {
                     return Err(missing());
                 }
-                let ty = engine_type(ValType::Ref(known.element), &info.signatures);
+                let ty = engine_type(ValType::Ref(known.element), &module.signatures);
                 let mut words = Vec::with_capacity(elements.len());
                 for value in elements {
                     words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
                 }
-                let own = self.inner.entities[InstanceId::from_usize(instance)].segments_mut();
+                let own = self.inner.entities[instance].segments_mut();
                 own.objects(*segment).ok_or_else(missing)?;
                 own.set_objects(*segment, words.into());
             }

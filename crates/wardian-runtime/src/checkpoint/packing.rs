@@ -10,7 +10,7 @@
 //!
 //! The caller packs, too, while the batch that it is to take is not ready. No more than a few batches are packed and not yet taken, so a memory is never copied as a whole.
 
-use super::pages::{CHUNK, Chunk, Contents};
+use super::pages::{CHUNK, Chunk, ChunkIndex, Contents};
 use crate::Result;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -35,7 +35,8 @@ pub fn pack<'a>(
     let batches = chunks.div_ceil(BATCH) as usize;
     let batch = |number: usize| -> Batch<'a> {
         let first = number as u64 * BATCH;
-        (first..chunks.min(first + BATCH)).filter_map(|index| contents.chunk(index)).collect()
+        let indices = (first..chunks.min(first + BATCH)).map(ChunkIndex::from_u64);
+        indices.filter_map(|index| contents.chunk(index)).collect()
     };
     let line = Line { batches, ahead: threads * AHEAD, ..Line::default() };
     std::thread::scope(|scope| {

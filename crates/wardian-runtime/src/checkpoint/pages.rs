@@ -16,11 +16,54 @@ pub const CHUNK: usize = 64 << 10;
 /// BLAKE3 of something.
 pub type Hash = [u8; 32];
 
+/// Which part of a memory a chunk is: how many chunks there are before it, stored or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkIndex(u64);
+
+impl ChunkIndex {
+    /// The chunk with this number.
+    pub const fn from_u64(index: u64) -> ChunkIndex {
+        ChunkIndex(index)
+    }
+
+    /// The chunk that a byte of the memory is in.
+    pub const fn of_byte(at: u64) -> ChunkIndex {
+        ChunkIndex(at / CHUNK as u64)
+    }
+
+    /// Its number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// Where it begins in the memory; none if no memory has it.
+    pub const fn start(self) -> Option<u64> {
+        self.0.checked_mul(CHUNK as u64)
+    }
+
+    /// Which bytes it is of a memory with `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// It is behind them.
+    pub fn range_in(self, len: usize) -> Result<Range<usize>> {
+        let start = self.start().and_then(|start| usize::try_from(start).ok());
+        let start = start.filter(|start| *start < len);
+        let start = start.ok_or_else(|| Error::damaged("a part of a memory is outside of it"))?;
+        Ok(start..len.min(start + CHUNK))
+    }
+
+    /// All chunks from the first one on.
+    pub fn all() -> impl Iterator<Item = ChunkIndex> {
+        (0..).map(ChunkIndex)
+    }
+}
+
 /// A part of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk<B = Arc<[u8]>> {
-    /// Its position, in chunks.
-    pub index: u64,
+    /// Which part.
+    pub index: ChunkIndex,
     /// How it is stored.
     pub packing: Packing,
     /// Of its bytes before they were packed; zeroes if all of them are zero.
@@ -52,7 +95,7 @@ impl Packing {
 #[derive(Default)]
 pub struct Base<'a> {
     /// By chunk, in the order in which they are written: where in the memory, and what.
-    segments: HashMap<u64, Vec<(usize, &'a [u8])>>,
+    segments: HashMap<ChunkIndex, Vec<(usize, &'a [u8])>>,
 }
 
 impl<'a> Base<'a> {
@@ -79,15 +122,15 @@ impl<'a> Base<'a> {
             let data = &bytes[segment.range.clone()];
             let end = start.checked_add(data.len() as u64).filter(|end| *end <= size);
             let (Some(end), true) = (end, *index == memory && !data.is_empty()) else { continue };
-            for chunk in start / CHUNK as u64..=(end - 1) / CHUNK as u64 {
-                base.segments.entry(chunk).or_default().push((start as usize, data));
+            for chunk in ChunkIndex::of_byte(start).0..=ChunkIndex::of_byte(end - 1).0 {
+                base.segments.entry(ChunkIndex(chunk)).or_default().push((start as usize, data));
             }
         }
         base
     }
 
     /// Whether a chunk has what it had at first.
-    fn is(&self, index: u64, chunk: &[u8]) -> bool {
+    fn is(&self, index: ChunkIndex, chunk: &[u8]) -> bool {
         if !self.segments.contains_key(&index) {
             return is_zero(chunk);
         }
@@ -99,7 +142,7 @@ impl<'a> Base<'a> {
     /// Makes chunks what they were at first. What is that already is not written, so that pages which nobody has
     /// written take no room.
     pub fn restore(&self, bytes: &mut [u8]) {
-        for (index, chunk) in (0..).zip(bytes.chunks_mut(CHUNK)) {
+        for (index, chunk) in ChunkIndex::all().zip(bytes.chunks_mut(CHUNK)) {
             if self.segments.contains_key(&index) {
                 if !self.is(index, chunk) {
                     chunk.fill(0);
@@ -112,19 +155,19 @@ impl<'a> Base<'a> {
     }
 
     /// What a chunk has at first.
-    pub fn read(&self, index: u64, chunk: &mut [u8]) {
+    pub fn read(&self, index: ChunkIndex, chunk: &mut [u8]) {
         chunk.fill(0);
         self.put(index, chunk);
     }
 
     /// The chunks that are not zero at first.
-    pub fn chunks(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkIndex> + '_ {
         self.segments.keys().copied()
     }
 
     /// Writes the segments into a chunk.
-    fn put(&self, index: u64, chunk: &mut [u8]) {
-        let begin = index as usize * CHUNK;
+    fn put(&self, index: ChunkIndex, chunk: &mut [u8]) {
+        let begin = index.0 as usize * CHUNK;
         for (start, data) in self.segments.get(&index).into_iter().flatten() {
             let from = (*start).max(begin);
             let to = (start + data.len()).min(begin + chunk.len());
@@ -136,7 +179,7 @@ impl<'a> Base<'a> {
 }
 
 /// The hashes of the chunks of a memory which are not as they were at first.
-pub type ChunkHashes = HashMap<u64, Hash>;
+pub type ChunkHashes = HashMap<ChunkIndex, Hash>;
 
 /// The bytes of a memory.
 pub enum Bytes<'a> {
@@ -161,8 +204,8 @@ impl<'a> Bytes<'a> {
     }
 
     /// Those of a chunk, of a shared memory as a copy.
-    fn chunk(&self, index: u64) -> Cow<'a, [u8]> {
-        let start = index as usize * CHUNK;
+    fn chunk(&self, index: ChunkIndex) -> Cow<'a, [u8]> {
+        let start = index.0 as usize * CHUNK;
         let end = self.len().min(start + CHUNK);
         match self {
             Bytes::Own(bytes) => Cow::Borrowed(&bytes[start..end]),
@@ -191,11 +234,11 @@ pub struct Contents<'a> {
 }
 
 /// Says of which chunks it is known that they are as in the parent.
-pub type Unchanged = Box<dyn Fn(u64) -> bool + Sync>;
+pub type Unchanged = Box<dyn Fn(ChunkIndex) -> bool + Sync>;
 
 impl<'a> Contents<'a> {
-    /// The chunk of this position, if it is to be stored.
-    pub fn chunk(&self, index: u64) -> Option<Chunk<Cow<'a, [u8]>>> {
+    /// A chunk, if it is to be stored.
+    pub fn chunk(&self, index: ChunkIndex) -> Option<Chunk<Cow<'a, [u8]>>> {
         if self.parent.is_some() && self.unchanged.as_ref().is_some_and(|is| is(index)) {
             return None;
         }
@@ -253,14 +296,6 @@ impl<B: AsRef<[u8]>> Chunk<B> {
     }
 }
 
-/// Where a chunk is in a memory of so many bytes.
-pub fn place(len: usize, index: u64) -> Result<Range<usize>> {
-    let start = usize::try_from(index).ok().and_then(|index| index.checked_mul(CHUNK));
-    let start = start.filter(|start| *start < len);
-    let start = start.ok_or_else(|| Error::damaged("a part of a memory is outside of it"))?;
-    Ok(start..len.min(start + CHUNK))
-}
-
 /// Unpacks a chunk.
 ///
 /// # Errors
@@ -295,7 +330,7 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::packing::pack;
-    use super::{Base, Bytes, CHUNK, Chunk, ChunkHashes, Contents, Packing};
+    use super::{Base, Bytes, CHUNK, Chunk, ChunkHashes, ChunkIndex, Contents, Packing};
 
     fn sample(len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
@@ -310,7 +345,7 @@ mod tests {
 
     /// Writes a chunk into its memory.
     fn unpack(chunk: &Chunk, memory: &mut [u8]) -> crate::Result<()> {
-        let range = super::place(memory.len(), chunk.index)?;
+        let range = chunk.index.range_in(memory.len())?;
         chunk.unpack_alone(&mut memory[range])
     }
 
@@ -329,7 +364,7 @@ mod tests {
         let mut base = Base::default();
         for (start, data) in data {
             for chunk in start / CHUNK..=(start + data.len() - 1) / CHUNK {
-                base.segments.entry(chunk as u64).or_default().push((*start, data));
+                base.segments.entry(ChunkIndex(chunk as u64)).or_default().push((*start, data));
             }
         }
         base
@@ -348,7 +383,10 @@ mod tests {
                     compress,
                 };
                 let chunks = packed(&contents, threads);
-                assert!(chunks.iter().all(|chunk| chunk.index % 3 != 2), "zeroes take no room");
+                assert!(
+                    chunks.iter().all(|chunk| chunk.index.as_u64() % 3 != 2),
+                    "zeroes take no room"
+                );
                 for before in [0, 0xa5] {
                     let mut target = vec![before; len];
                     Base::default().restore(&mut target);
@@ -382,7 +420,8 @@ mod tests {
         bytes[2 * CHUNK..].fill(0);
         bytes[7] = 9;
         let stored = chunks(&bytes);
-        let kinds: Vec<_> = stored.iter().map(|chunk| (chunk.index, chunk.packing)).collect();
+        let kinds: Vec<_> =
+            stored.iter().map(|chunk| (chunk.index.as_u64(), chunk.packing)).collect();
         assert_eq!(kinds, [(0, Packing::Lz4), (2, Packing::Zero)]);
         let mut target = vec![7; 4 * CHUNK];
         base(&segments).restore(&mut target);
@@ -415,12 +454,15 @@ mod tests {
             compress: true,
         };
         let stored = packed(&contents, 1);
-        let kinds: Vec<_> = stored.iter().map(|chunk| (chunk.index, chunk.packing)).collect();
+        let kinds: Vec<_> =
+            stored.iter().map(|chunk| (chunk.index.as_u64(), chunk.packing)).collect();
         assert_eq!(kinds[..3], [(1, Packing::Lz4), (2, Packing::Lz4), (3, Packing::Zero)]);
         // The last one has become longer.
-        assert_eq!(stored.last().unwrap().index, 9);
+        assert_eq!(stored.last().unwrap().index, ChunkIndex::from_u64(9));
         let mut target = vec![0; 10 * CHUNK];
-        for chunk in whole.iter().filter(|chunk| chunk.index < 9).chain(&stored) {
+        for chunk in
+            whole.iter().filter(|chunk| chunk.index < ChunkIndex::from_u64(9)).chain(&stored)
+        {
             unpack(chunk, &mut target).unwrap();
         }
         assert!(target == new);
@@ -438,8 +480,8 @@ mod tests {
         };
         let good = packed(&contents, 1);
         let mut target = vec![0; 3 * CHUNK];
-        let outside = Chunk { index: 3, ..good[0].clone() };
-        let far = Chunk { index: u64::MAX, ..good[0].clone() };
+        let outside = Chunk { index: ChunkIndex::from_u64(3), ..good[0].clone() };
+        let far = Chunk { index: ChunkIndex::from_u64(u64::MAX), ..good[0].clone() };
         let short = Chunk { packed: good[1].packed[..9].into(), ..good[1].clone() };
         let plain = Chunk { packing: Packing::Plain, ..good[1].clone() };
         for chunk in [outside, far, short, plain] {

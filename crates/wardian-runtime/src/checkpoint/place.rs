@@ -26,7 +26,7 @@ use wardian_types::{
 };
 use wardian_vm::activation::Suspended;
 use wardian_vm::addr::{StackAddr, VmCtxPtr};
-use wardian_vm::interpreted::{Boundary, CallerLink, Function, header};
+use wardian_vm::interpreted::{Boundary, CallerLink, FrameSlot, Function, header};
 
 /// The frames of a guest, ready to be placed.
 pub(super) struct Images {
@@ -66,8 +66,8 @@ struct Image {
     words: Vec<u64>,
     /// The slots that it needs when it runs again.
     slots: usize,
-    /// Slots from fp where the parameters of the frame that it calls begin, and its results go.
-    callee: i32,
+    /// Where the parameters of the frame that it calls begin, and its results go.
+    callee: FrameSlot,
 }
 
 /// The words of an image while it is made.
@@ -78,12 +78,12 @@ struct Words {
 }
 
 impl Words {
-    fn at(&mut self, slot: i32, ty: ValType) -> &mut [u64] {
-        let at = (slot + self.params) as usize;
+    fn at(&mut self, slot: FrameSlot, ty: ValType) -> &mut [u64] {
+        let at = (slot.as_i32() + self.params) as usize;
         &mut self.words[at..at + ty.slots()]
     }
 
-    fn put(&mut self, slot: i32, ty: ValType, value: [u64; 2]) {
+    fn put(&mut self, slot: FrameSlot, ty: ValType, value: [u64; 2]) {
         self.at(slot, ty).copy_from_slice(&value[..ty.slots()]);
     }
 }
@@ -238,7 +238,7 @@ impl StoreInner {
             let called = types.called.ok_or_else(no_point)?;
             let results = called.results(info).ok_or_else(no_point)?;
             self.check_callee(&module, called, results, callee)?;
-            height -= results.iter().map(|ty| ty.slots() as i32).sum::<i32>();
+            height = height.add(-results.iter().map(|ty| ty.slots() as i32).sum::<i32>());
             count -= results.len();
         }
         if state.locals.len() != known.locals.len() || state.operands.len() != count {
@@ -249,7 +249,7 @@ impl StoreInner {
         let params = function.param_slots as i32;
         let slots = function.param_slots as usize + function.frame_slots as usize;
         // A few bytes of a checkpoint stand for a frame: it gets no more than what it has values for.
-        let used = if callee.is_some() { (height + params) as usize } else { slots };
+        let used = if callee.is_some() { (height.as_i32() + params) as usize } else { slots };
         let mut words = Words { words: vec![0; used], params };
         let layout = module.frame_layout(defined, &known.locals);
         for (i, ((ty, slot), value)) in
@@ -262,7 +262,7 @@ impl StoreInner {
             let Place::Slot(slot) = operand.place else { continue };
             // An operand may be what a local is. The local's type can be a narrower one, and counts.
             let local = Some(slot).filter(|slot| *slot < layout.stack);
-            let local = local.and_then(|slot| layout.locals.binary_search(&slot).ok());
+            let local = local.and_then(|slot| layout.locals.as_slice().binary_search(&slot).ok());
             let ty = match local {
                 Some(local) => known.locals[local],
                 None => engine_type(*ty, &module.signatures),
@@ -369,7 +369,7 @@ impl StoreInner {
                 innermost = (StackAddr::of(fp), end);
                 caller = vmctx;
                 previous = CallerLink::other_instance(fp);
-                slots = fp.offset(image.callee as isize);
+                slots = fp.offset(image.callee.as_isize());
             }
             boundary.write(Boundary::of_embedder(images.result_slots));
             let root = &images.frames[0];

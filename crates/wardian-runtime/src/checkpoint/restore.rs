@@ -123,7 +123,7 @@ impl<T: Embedder> StoreData<T> {
                 origin.imports(store, imports, module)
             })?;
         }
-        self.inner.stack.note_run();
+        self.inner.context.note_run();
         origin.fill(self.restore_memories(state)?)?;
         let shared = origin.shared();
         let are_ours = shared.is_some();
@@ -201,7 +201,7 @@ impl<T: Embedder> StoreData<T> {
             inner.abort_forgotten();
             let placed = inner.place(&call.images)?;
             drop(inner.gc.take_restored());
-            let (open, closed) = (inner.listening.depth(), inner.closings.closed());
+            let (open, closed) = (inner.listening.depth(), inner.entities.closed_instances());
             let (guest, root) = (placed.guest, call.root);
             let answered = match inner.open_resumed(&placed.listened) {
                 Ok(()) => match &call.wait {
@@ -289,7 +289,7 @@ impl<T: Embedder> StoreData<T> {
             let work = || waits::sleep(inner, || (*this).serve_checkpoints(Standing::Wait));
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
             drop(owner);
-            (*inner).waits.end();
+            (*inner).suspension.end_wait();
             // Whether the guest is to end is seen when it is resumed.
             *placed.results = done.unwrap_or_else(|panic| resume_unwind(panic))?;
             Ok(())

@@ -1,7 +1,7 @@
 //! The memories of a new store that are to get their contents.
 
 use super::unusable;
-use crate::checkpoint::pages::{Base, place};
+use crate::checkpoint::pages::{Base, ChunkIndex};
 use crate::checkpoint::state::{MemoryState, State};
 use crate::error::LimitKind;
 use crate::limiter::Limiter;
@@ -37,7 +37,7 @@ impl<'a> Target<'a> {
             }
             To::Shared(_) => {
                 let (base, touched) = (std::mem::take(&mut self.base), self.touched);
-                for index in (0..).take_while(|index| place(touched, *index).is_ok()) {
+                for index in ChunkIndex::all().take_while(|index| index.range_in(touched).is_ok()) {
                     self.write(index, touched, |bytes| {
                         base.read(index, bytes);
                         Ok(())
@@ -68,11 +68,11 @@ impl<'a> Target<'a> {
     /// It is outside of these; or the error of `write`.
     pub fn write(
         &mut self,
-        index: u64,
+        index: ChunkIndex,
         len: usize,
         write: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
-        let range = place(len.min(self.len()), index)?;
+        let range = index.range_in(len.min(self.len()))?;
         match &mut self.memory {
             To::Own(memory) => write(&mut memory.bytes_mut()[range]),
             To::Shared(memory) => {

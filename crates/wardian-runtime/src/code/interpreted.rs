@@ -15,7 +15,7 @@ use wardian_interp::{
 };
 use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, TrapCode, ValType};
 use wardian_vm::addr::{CodeAddr, CtxOffset};
-use wardian_vm::interpreted::{FrameLayout, Function};
+use wardian_vm::interpreted::{FrameLayout, FrameSlot, Function};
 
 /// Bytecode of one function.
 pub struct InterpretedCode {
@@ -283,7 +283,7 @@ impl CodePiece for InterpretedCode {
         Some(locations[i].1)
     }
 
-    fn references_in_slots(&self, module: &ModuleInner, ip: CodeAddr) -> Option<Vec<i32>> {
+    fn references_in_slots(&self, module: &ModuleInner, ip: CodeAddr) -> Option<Vec<FrameSlot>> {
         let references = self.references.get_or_init(|| {
             let found = Translator::default().references(&module.interpreter_env(), self.defined);
             found.unwrap_or_default()

@@ -16,6 +16,7 @@ use wardian_vm::compiled::{
     CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex, HandlerNumber,
     SpOffset, TextOffset,
 };
+use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::unwind::Saved;
 
 /// Code that a program counter can be in: compiled, or bytecode.
@@ -67,7 +68,7 @@ pub trait CodePiece: Send + Sync {
     }
     /// The slots of an interpreted frame that hold references to objects when it is resumed at this address;
     /// none if that is not known.
-    fn references_in_slots(&self, _module: &ModuleInner, _ip: CodeAddr) -> Option<Vec<i32>> {
+    fn references_in_slots(&self, _module: &ModuleInner, _ip: CodeAddr) -> Option<Vec<FrameSlot>> {
         None
     }
     /// Which registers the compiled function around an address saves in its frame.

@@ -11,7 +11,10 @@ use crate::value::Val;
 use crate::value::{AnyRef, ExternRef};
 use crate::{Error, Result};
 use std::sync::Arc;
-use wardian_types::{DeclaredType, FieldType, HeapType, ObjectOffset, TypeNumber, ValType};
+use wardian_types::{
+    ArrayElementIndex, DeclaredType, FieldIndex, FieldType, HeapType, ObjectOffset, TypeNumber,
+    ValType,
+};
 use wardian_vm::heap::HeapRef;
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, element_at};
 
@@ -172,7 +175,7 @@ impl StoreInner {
     }
 
     /// Number and type of a field, or of the elements of an array.
-    fn field_at(&self, object: HeapRef, index: usize) -> Result<(ObjectOffset, FieldType)> {
+    fn field_at(&self, object: HeapRef, index: FieldIndex) -> Result<(ObjectOffset, FieldType)> {
         let missing = |have: usize| {
             Error::usage(
                 UsageKind::NotFound,
@@ -183,21 +186,21 @@ impl StoreInner {
         let fields = ty.fields();
         match &ty.layout {
             Layout::Struct(layout) => {
-                let field = fields.get(index).ok_or_else(|| missing(fields.len()))?;
-                Ok((layout.offsets[index], *field))
+                let field = fields.get(index.index()).ok_or_else(|| missing(fields.len()))?;
+                Ok((layout.offsets[index.index()], *field))
             }
             Layout::Array(size) => {
                 let length = self.heap().and_then(|heap| heap.header(object)).map_or(0, |h| h.1);
-                if index >= length as usize {
+                if index.as_u32() >= length {
                     return Err(missing(length as usize));
                 }
-                Ok((element_at(*size, index as u32), fields[0]))
+                Ok((element_at(*size, ArrayElementIndex::from_u32(index.as_u32())), fields[0]))
             }
         }
     }
 
     /// A field of a struct, or an element of an array.
-    pub fn get_field(&self, object: &AnyRef, index: usize) -> Result<Val> {
+    pub fn get_field(&self, object: &AnyRef, index: FieldIndex) -> Result<Val> {
         let object = self.reference_of(object)?;
         let (offset, field) = self.field_at(object, index)?;
         let slots = self.load_field(object, offset, field.storage);
@@ -206,7 +209,7 @@ impl StoreInner {
     }
 
     /// Sets a field of a struct, or an element of an array.
-    pub fn set_field(&mut self, object: &AnyRef, index: usize, value: &Val) -> Result<()> {
+    pub fn set_field(&mut self, object: &AnyRef, index: FieldIndex, value: &Val) -> Result<()> {
         let object = self.reference_of(object)?;
         let (offset, field) = self.field_at(object, index)?;
         if !field.mutable {
@@ -226,7 +229,8 @@ impl StoreInner {
             Referent::Array { length, .. } => length as usize,
             _ => self.object_type(word).map_or(0, |ty| ty.fields().len()),
         };
-        let field = |index| {
+        let field = |index: usize| {
+            let index = FieldIndex::from_usize(index);
             let (offset, field) = self.field_at(word, index)?;
             Ok((field.storage.unpacked(), self.load_field(word, offset, field.storage)))
         };
@@ -261,7 +265,7 @@ impl StoreInner {
     }
 
     /// The type of a field or of an element.
-    pub(crate) fn field_type(&self, object: &AnyRef, index: usize) -> Result<ValType> {
+    pub(crate) fn field_type(&self, object: &AnyRef, index: FieldIndex) -> Result<ValType> {
         let object = self.reference_of(object)?;
         Ok(self.field_at(object, index)?.1.storage.unpacked())
     }
@@ -270,7 +274,7 @@ impl StoreInner {
     pub(crate) fn fill_field(
         &mut self,
         object: &AnyRef,
-        index: usize,
+        index: FieldIndex,
         slots: [u64; 2],
     ) -> Result<()> {
         let object = self.reference_of(object)?;
@@ -279,7 +283,7 @@ impl StoreInner {
         Ok(())
     }
 
-    fn check_field(&self, value: &Val, field: FieldType, index: usize) -> Result<()> {
+    fn check_field(&self, value: &Val, field: FieldType, index: FieldIndex) -> Result<()> {
         self.check_value(value, field.storage.unpacked()).map_err(|found| {
             Error::usage(
                 UsageKind::Type,
@@ -322,7 +326,7 @@ impl<T: Embedder> StoreData<T> {
             }
             Some(values) => {
                 for (index, (value, field)) in values.iter().zip(&fields).enumerate() {
-                    inner.check_field(value, *field, index)?;
+                    inner.check_field(value, *field, FieldIndex::from_usize(index))?;
                     inner.check_of_store(value)?;
                 }
             }
@@ -330,7 +334,7 @@ impl<T: Embedder> StoreData<T> {
         let object = inner.allocate_struct(number, limiter)?;
         let held = inner.held(object)?;
         for (index, value) in values.unwrap_or_default().iter().enumerate() {
-            let (offset, field) = inner.field_at(object, index)?;
+            let (offset, field) = inner.field_at(object, FieldIndex::from_usize(index))?;
             inner.put_field(object, offset, field, value)?;
         }
         Ok(held)
@@ -357,13 +361,13 @@ impl<T: Embedder> StoreData<T> {
             }
         };
         for (index, value) in values.iter().enumerate() {
-            inner.check_field(value, fields[0], index)?;
+            inner.check_field(value, fields[0], FieldIndex::from_usize(index))?;
             inner.check_of_store(value)?;
         }
         let object = inner.allocate_array(number, length, limiter)?;
         let held = inner.held(object)?;
         for (index, value) in values.iter().enumerate().take(length as usize) {
-            let (offset, field) = inner.field_at(object, index)?;
+            let (offset, field) = inner.field_at(object, FieldIndex::from_usize(index))?;
             inner.put_field(object, offset, field, value)?;
         }
         if matches!(elements, Initial::All(..)) && length > 1 {

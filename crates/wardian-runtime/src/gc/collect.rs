@@ -22,6 +22,7 @@ use wardian_types::GlobalIndex;
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::heap::{Heap, Traced};
+use wardian_vm::interpreted::FrameSlot;
 use wardian_vm::layout::StoreCtx;
 
 impl StoreInner {
@@ -231,8 +232,10 @@ fn mark_interpreted(heap: &mut Heap, frames: &Frames<'_>, code: Option<&Located>
         Some(slots) => slots.into_iter().filter_map(|slot| frames.slot(slot)).for_each(|word| {
             heap.root(word);
         }),
-        None => frames.slots().filter_map(|slot| frames.slot(slot)).for_each(|word| {
-            heap.root(word);
-        }),
+        None => {
+            FrameSlot::range(frames.slots()).filter_map(|slot| frames.slot(slot)).for_each(|word| {
+                heap.root(word);
+            })
+        }
     }
 }

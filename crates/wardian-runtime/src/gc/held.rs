@@ -28,11 +28,11 @@ impl StoreInner {
             return Vec::new();
         }
         let Some(fp) = frames.frame_pointer() else {
-            let locals = layout.locals.iter().zip(types).enumerate();
-            let references = locals.filter(|(_, (_, ty))| ty.is_ref() && !ty.is_func_ref());
-            let found = references.filter_map(|(index, (slot, _))| {
+            let locals = layout.locals.enumerated().zip(types);
+            let references = locals.filter(|(_, ty)| ty.is_ref() && !ty.is_func_ref());
+            let found = references.filter_map(|((local, slot), _)| {
                 let word = frames.slot(*slot).and_then(HeapRef::from_word)?;
-                Some((Some(LocalIndex::from_usize(index)), self.object_of_word(word)?))
+                Some((Some(local), self.object_of_word(word)?))
             });
             return found.collect();
         };

@@ -7,7 +7,10 @@ use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, ElementItems, ModuleInfo};
-use wardian_types::{ElemIndex, FieldType, GlobalIndex, TypeIndex, TypeNumber, ValType};
+use wardian_types::{
+    ArrayElementIndex, ElemIndex, FieldType, GlobalIndex, SegmentElementIndex, TypeIndex,
+    TypeNumber, ValType,
+};
 use wardian_vm::heap::shape::{element_at, first_element};
 
 type Limit<'a, 'b> = &'a mut Option<&'b mut dyn Limiter>;
@@ -157,8 +160,9 @@ impl StoreInner {
         let array = self.allocate_array(number, len, reborrow(limiter))?;
         let size = element.storage.size();
         let first = self.gc.operands().below(len as usize);
-        for i in 0..len {
-            let value = self.gc.operands().above(first)[i as usize];
+        let elements = ArrayElementIndex::FIRST..ArrayElementIndex::from_u32(len);
+        for i in ArrayElementIndex::range(elements) {
+            let value = self.gc.operands().above(first)[i.index()];
             self.store_field(array, element_at(size, i), element.storage, value);
         }
         self.gc.operands().truncate(first);
@@ -215,8 +219,9 @@ impl StoreInner {
         instance: InstanceId,
         info: &ModuleInfo,
         segment: ElemIndex,
-        at: usize,
+        element: SegmentElementIndex,
     ) -> Result<u64> {
+        let at = element.index();
         if let Some(values) = self.entities[instance].segments().objects(segment) {
             return Ok(values[at]);
         }

@@ -25,8 +25,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
 use wardian_types::{
-    FuncIndex, GlobalIndex, IndexVec, MemoryIndex, MemoryType, TableIndex, TagIndex, ValType,
+    DataOffset, FuncIndex, GlobalIndex, GuestAddr, IndexVec, MemoryIndex, MemoryType,
+    SegmentElementIndex, TableElementIndex, TableIndex, TagIndex, ValType,
 };
+use wardian_vm::EntryKind;
 use wardian_vm::addr::{CtxOffset, VmCtxPtr};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::{VmImport, VmMemory, instance};
@@ -282,8 +284,11 @@ impl StoreInner {
                 let mut funcs = types.iter().filter_map(|ty| ty.func());
                 let in_memory = funcs.any(wardian_vm::returns_in_memory);
                 for in_memory in [Some(false), in_memory.then_some(true)].into_iter().flatten() {
-                    wardian_vm::make_interpreted_entries(count as u32, true, in_memory)
-                        .map_err(crate::call::runtime_calls::no_code_memory)?;
+                    wardian_vm::make_interpreted_entries(
+                        count as u32,
+                        EntryKind { noted: true, in_memory },
+                    )
+                    .map_err(crate::call::runtime_calls::no_code_memory)?;
                 }
                 let table = Block::new(2 * count * size_of::<usize>());
                 vm.write(CtxOffset::of(instance::INTERPRETED), table.address());
@@ -488,7 +493,9 @@ impl StoreInner {
             if let SegmentMode::Active { index, offset } = &elements.mode {
                 let to = self.offset(instance, offset, info.tables[*index].table64)?;
                 let len = elements.items.len() as u64;
-                self.init_table(instance, *index, segment, [to, 0, len], true)?;
+                let to = (*index, TableElementIndex::from_u64(to));
+                let from = (segment, SegmentElementIndex::FIRST);
+                self.init_table(instance, to, from, len, true)?;
             }
             if elements.mode != SegmentMode::Passive {
                 self.entities[instance].segments_mut().drop_elements(segment);
@@ -507,7 +514,8 @@ impl StoreInner {
             if !written {
                 let to = self.offset(instance, offset, info.memories[*index].memory64)?;
                 let len = data.range.len() as u64;
-                self.init_memory(instance, *index, segment, [to, 0, len], true)?;
+                let to = (*index, GuestAddr::from_u64(to));
+                self.init_memory(instance, to, (segment, DataOffset::FIRST), len, true)?;
             }
             self.entities[instance].segments_mut().drop_data(segment);
         }

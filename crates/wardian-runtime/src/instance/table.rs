@@ -8,7 +8,7 @@ use crate::store::table::{MAX_ELEMENTS, TableData, limit_in_elements};
 use crate::value::Val;
 use crate::{Error, Result};
 use std::ptr::NonNull;
-use wardian_types::{TableType, ValType};
+use wardian_types::{TableElementIndex, TableType, ValType};
 use wardian_vm::layout::VmTable;
 use wardian_vm::table::TableElements;
 
@@ -52,9 +52,9 @@ impl StoreInner {
 
 impl StoreInner {
     /// An element of a table as a value.
-    pub fn table_get(&self, table: TableId, index: u64) -> Option<Val> {
+    pub fn table_get(&self, table: TableId, index: TableElementIndex) -> Option<Val> {
         let table = &self.entities[table];
-        let element = *table.elements().get(usize::try_from(index).ok()?)?;
+        let element = *table.elements().get(index.index()?)?;
         // SAFETY: elements come from guests or from `write_value`, and are of the table's type.
         Some(unsafe { self.read_value(ValType::Ref(table.ty().element), &[element]) })
     }
@@ -62,12 +62,17 @@ impl StoreInner {
 
 impl StoreInner {
     /// Sets an element of a table to a value.
-    pub fn table_set(&mut self, table: TableId, index: u64, value: &Val) -> Result<()> {
+    pub fn table_set(
+        &mut self,
+        table: TableId,
+        index: TableElementIndex,
+        value: &Val,
+    ) -> Result<()> {
         let ty = self.entities[table].ty();
         let value = self.element(&ty, value)?;
         let elements = self.entities[table].elements_mut();
         let len = elements.len();
-        let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
+        let element = index.index().and_then(|i| elements.get_mut(i));
         let element = element.ok_or_else(|| {
             Error::usage(
                 UsageKind::OutOfBounds,

@@ -26,6 +26,7 @@ use crate::store::instance::ImportedFunc;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
+use wardian_vm::EntryKind;
 use wardian_vm::addr::{CodeAddr, FuncIdentity, OwnerPtr, VmCtxPtr};
 use wardian_vm::layout::{HostFunc, Noted, VmImport};
 
@@ -209,8 +210,10 @@ impl StoreInner {
             // As long as no compiled code calls it from its own instance, there may be none.
             let ty = data.module().decoded.info().defined_type(defined);
             let in_memory = wardian_vm::returns_in_memory(ty);
-            let own = wardian_vm::interpreted_entry(defined, false, in_memory).unwrap_or_default();
-            let other = wardian_vm::interpreted_entry(defined, true, in_memory);
+            let [own, other] = [false, true].map(|noted| {
+                wardian_vm::interpreted_entry(defined, EntryKind { noted, in_memory })
+            });
+            let own = own.unwrap_or_default();
             let other = other.expect("all of them were made when the instance was");
             return (own, other, is_listened);
         };

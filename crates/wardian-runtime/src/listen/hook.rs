@@ -26,9 +26,7 @@ impl Described<'_> {
     pub fn body_offset(&self) -> Option<CodeOffset> {
         let Described::Module(module, func) = self else { return None };
         let info = module.decoded.info();
-        let range = info.bodies.get(info.defined_function(*func)?)?;
-        let offset = u32::try_from(range.start.checked_sub(info.code_section)?);
-        offset.ok().map(CodeOffset::from_u32)
+        Some(info.body_offsets(info.defined_function(*func)?)?.start)
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Entities {
     tables: IndexVec<TableId, TableData>,
     funcs: Functions,
     globals: HostGlobals,
+    /// How many instances are closed.
+    closed: usize,
 }
 
 /// How many memories and tables there were at a moment.
@@ -93,6 +95,20 @@ impl Entities {
     /// Adds an instance.
     pub(crate) fn add_instance(&mut self, instance: InstanceData) -> InstanceId {
         self.instances.push(instance)
+    }
+
+    /// How many instances are closed now.
+    #[inline]
+    pub(crate) fn closed_instances(&self) -> usize {
+        self.closed
+    }
+
+    /// Notes whether an instance is closed, and with which code. Returns what was so before.
+    pub(crate) fn set_closed(&mut self, instance: InstanceId, code: Option<u32>) -> Option<u32> {
+        let before = self.instances[instance].set_closed(code);
+        self.closed += usize::from(code.is_some());
+        self.closed -= usize::from(before.is_some());
+        before
     }
 
     /// Adds a memory.

@@ -1,36 +1,33 @@
 //! The inside of a store.
 
-use crate::gc::objects::Gc;
-use crate::ids::{FuncId, InstanceId, MemoryId, TableId};
-use crate::listen::listening::Listening;
-use crate::store::asked::Asked;
-use crate::store::closings::Closings;
-use crate::store::entities::Entities;
-use crate::store::exceptions::Exceptions;
-use crate::store::externrefs::ExternRefs;
-use crate::store::functions::FuncKind;
-use crate::store::guest_stack::GuestStack;
-use crate::store::host::HostCall;
-use crate::store::instance::InstanceData;
-use crate::store::memory::MemoryData;
-use crate::store::pending::PendingExit;
-use crate::store::samples::SamplePlace;
 mod lifetime;
 
-pub use crate::store::waiting::CheckpointRequests;
+pub use crate::store::remote::CheckpointRequests;
 
 use crate::checkpoint::Standing;
 use crate::code::registry::Located;
 use crate::code::signatures::Signature;
+use crate::gc::objects::Gc;
+use crate::ids::{FuncId, InstanceId, MemoryId, TableId};
 use crate::limiter::Limiter;
+use crate::listen::listening::Listening;
 use crate::stack::backtrace::{Backtrace, Frame};
-use crate::store::stopping::Stopping;
+use crate::store::asked::Asked;
+use crate::store::context::Context;
+use crate::store::entities::Entities;
+use crate::store::exceptions::Exceptions;
+use crate::store::externrefs::ExternRefs;
+use crate::store::functions::FuncKind;
+use crate::store::host::HostCall;
+use crate::store::instance::InstanceData;
+use crate::store::memory::MemoryData;
+use crate::store::pending::PendingExit;
+use crate::store::remote::Remote;
+use crate::store::samples::SamplePlace;
 use crate::store::suspension::Suspension;
 use crate::store::table::TableData;
 use crate::store::taken::Taken;
-use crate::store::waiting::Waits;
 use crate::{Engine, Result};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncType, IndexVec, TypeNumber};
 use wardian_vm::addr::{CodeAddr, FuncIdentity, VmCtxPtr};
@@ -65,10 +62,9 @@ pub trait Embedder: Sized + 'static {
 
 /// What of a store does not depend on the embedder's data.
 pub struct StoreInner {
-    ctx: NonNull<StoreCtx>,
+    pub(crate) context: Context,
     id: u64,
     engine: Engine,
-    pub(crate) stack: GuestStack,
     pub(crate) entities: Entities,
     pub(crate) externrefs: ExternRefs,
     /// Objects of guests. Apart, so that a store is small enough to be allocated quickly.
@@ -76,14 +72,11 @@ pub struct StoreInner {
     pub(crate) exceptions: Exceptions,
     /// Why the guest is being left.
     pub(crate) pending: PendingExit,
-    pub(crate) closings: Closings,
     /// Hooks of listeners, and the calls that are open.
     pub(crate) listening: Listening,
-    pub(crate) stopping: Stopping,
+    pub(crate) remote: Remote,
     pub(crate) taken: Taken,
-    /// Guests that wait in asynchronous host functions.
     pub(crate) suspension: Suspension,
-    pub(crate) waits: Waits,
     /// Where samples of its guests go, or went: see [`crate::stack::sampling`].
     pub(crate) samples: Option<SamplePlace>,
     pub(crate) asked: Asked,
@@ -169,18 +162,18 @@ impl StoreInner {
 
     /// What asks for checkpoints of the store, if anybody has.
     pub fn checkpoint_requests(&self) -> Option<&Arc<dyn CheckpointRequests>> {
-        self.waits.requests()
+        self.remote.requests()
     }
 
     /// Whether somebody waits for a checkpoint.
     pub fn has_checkpoint_requests(&self) -> bool {
-        self.waits.requests().is_some_and(|requests| !requests.is_empty())
+        self.remote.requests().is_some_and(|requests| !requests.is_empty())
     }
 
     /// What compiled code knows of it.
     #[inline]
     pub fn ctx(&self) -> *mut StoreCtx {
-        self.ctx.as_ptr()
+        self.context.as_ptr()
     }
 
     /// The limiter, for a builtin of the guest that runs now.
@@ -200,29 +193,25 @@ impl StoreInner {
     /// Makes sure that there is a stack for guests.
     #[inline]
     pub(crate) fn ensure_stack(&mut self) -> Result<()> {
-        if self.stack.is_attached() { Ok(()) } else { self.attach_stack() }
+        if self.context.has_stack() { Ok(()) } else { self.attach_stack() }
     }
 
     #[cold]
     fn attach_stack(&mut self) -> Result<()> {
-        // SAFETY: no guest runs, so nobody else uses the context.
-        let ctx = unsafe { self.ctx.as_mut() };
-        self.stack.attach(self.engine.stacks(), ctx)
+        // SAFETY: without a stack no guest runs.
+        unsafe { self.context.attach(self.engine.stacks()) }
     }
 
     /// Makes sure that there is a stack with room for interpreted frames, which a compiling engine's stacks do not
     /// have. No guest runs.
     pub(crate) fn ensure_slots(&mut self) -> Result<()> {
         self.ensure_stack()?;
-        // SAFETY: the context is valid.
-        let has_slots = unsafe { (*self.ctx()).interp_limit > (*self.ctx()).stack_top };
-        if has_slots {
+        if self.context.has_slots() {
             return Ok(());
         }
         let slots = self.engine.settings().stack_size;
-        // SAFETY: no guest runs, so nobody else uses the context, and nothing is on the stack that goes.
-        let ctx = unsafe { self.ctx.as_mut() };
-        self.stack.attach_with_slots(self.engine.stacks(), slots, ctx)
+        // SAFETY: no guest runs, and nothing is on the stack that goes.
+        unsafe { self.context.attach_with_slots(self.engine.stacks(), slots) }
     }
 
     /// Keeps a signature, with its number and its trampolines, as long as the store.
@@ -298,17 +287,17 @@ impl StoreInner {
     pub fn interrupter(&mut self) -> &Arc<Interrupter> {
         let ctx = self.ctx();
         // SAFETY: the context stays until `drop`, which detaches first.
-        unsafe { self.stopping.interrupter(ctx) }
+        unsafe { self.remote.interrupter(ctx) }
     }
 
     /// Whether guests were stopped since nothing could watch their deadline.
     pub(crate) fn is_unwatched(&self) -> bool {
-        self.stopping.known().is_some_and(|interrupter| interrupter.is_unwatched())
+        self.remote.known_interrupter().is_some_and(|interrupter| interrupter.is_unwatched())
     }
 
     /// The stopping side, if anybody has needed it.
     pub(crate) fn known_interrupter(&self) -> Option<&Arc<Interrupter>> {
-        self.stopping.known()
+        self.remote.known_interrupter()
     }
 
     /// Where the guest is that calls the host right now.
@@ -361,7 +350,7 @@ impl StoreInner {
         let layout = FrameLayout::new(params, further.iter().copied());
         let slots = layout.locals.iter().zip(&types).flat_map(|(first, ty)| {
             let slots = i32::try_from(ty.slots()).unwrap_or_default();
-            (0..slots).map(move |i| first + i)
+            (0..slots).map(move |i| first.add(i))
         });
         frame.locals = slots.map(|slot| frames.slot(slot)).collect();
         frame.objects = self.objects_of_frame(frame, &layout, &types, frames, pc);

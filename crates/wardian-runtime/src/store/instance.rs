@@ -226,7 +226,7 @@ impl InstanceData {
     }
 
     /// Notes whether it is closed, and with which code. Returns what was so before.
-    pub(crate) fn set_closed(&mut self, code: Option<u32>) -> Option<u32> {
+    pub(super) fn set_closed(&mut self, code: Option<u32>) -> Option<u32> {
         std::mem::replace(&mut self.closed, code)
     }
 

@@ -1,11 +1,13 @@
-//! What a store knows of guests that wait in asynchronous host functions.
+//! What a store knows of guests that wait: in asynchronous host functions, and in atomic waits.
 
 use super::host::HostCall;
 use super::paused::Paused;
+use super::waiting::Waiting;
 use std::task::Waker;
 use wardian_vm::contain::drop_contained;
 
-/// Whether the guest that runs may wait, and one that has begun to.
+/// Whether the guest that runs may be suspended, and one that waits. There is at most one: a guest in an atomic wait
+/// stays on its thread.
 #[derive(Default)]
 pub struct Suspension {
     /// A guest just suspended, on its way to the call that waits for it.
@@ -16,6 +18,8 @@ pub struct Suspension {
     repeatable: Option<HostCall>,
     /// Woken when a suspended guest can be resumed.
     waker: Option<Waker>,
+    /// The atomic wait that the guest is in.
+    waiting: Option<Waiting>,
 }
 
 impl Suspension {
@@ -52,6 +56,22 @@ impl Suspension {
     /// Says which call can be made again, if one can. Returns what was there before.
     pub fn set_repeatable(&mut self, call: Option<HostCall>) -> Option<HostCall> {
         std::mem::replace(&mut self.repeatable, call)
+    }
+
+    /// The atomic wait that the guest is in.
+    pub(crate) fn current_wait(&self) -> Option<&Waiting> {
+        self.waiting.as_ref()
+    }
+
+    /// Begins a wait, or none if the guest has no place in the queue; returns whether there is one.
+    pub(crate) fn begin_wait(&mut self, waiting: Option<Waiting>) -> bool {
+        self.waiting = waiting;
+        self.waiting.is_some()
+    }
+
+    /// Ends the wait.
+    pub(crate) fn end_wait(&mut self) -> Option<Waiting> {
+        self.waiting.take()
     }
 
     /// Drops what is the embedder's.

@@ -137,7 +137,8 @@ impl CompiledCode {
         code.location_offsets.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
         code.location_wasm.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
         // Each function is dropped when it was copied.
-        for (position, f) in functions.into_iter().enumerate() {
+        for (index, f) in functions.into_iter().enumerate() {
+            let index = CompiledIndex::from_usize(index);
             let start = start_behind(code.text.len(), f.align.max(align) as usize, f.lead as usize);
             code.text.resize(start, 0);
             code.text.extend_from_slice(&f.text);
@@ -160,8 +161,8 @@ impl CompiledCode {
                 code.location_wasm.push(location.operator.as_u32());
             }
             f.maps.iter().for_each(|map| code.maps.push(map, start));
-            code.frames.push(&f.frames, position);
-            code.push_inlined(&f.inlined, position);
+            code.frames.push(&f.frames, index);
+            code.push_inlined(&f.inlined, index);
             let base = code.scopes.len() as u32;
             for call in &f.calls {
                 code.call_offsets.push(call.offset.within(start).0);
@@ -400,10 +401,10 @@ impl CompiledCode {
         self.inlined.get(start..end(function.index()).unwrap_or(all)).unwrap_or_default()
     }
 
-    /// Most functions have none, and most modules no function that has one.
-    fn push_inlined(&mut self, bodies: &[Inlined], position: usize) {
+    /// Adds the bodies that the next function has. Most have none, and most modules no function that has one.
+    fn push_inlined(&mut self, bodies: &[Inlined], function: CompiledIndex) {
         if !bodies.is_empty() || !self.inlined_ends.is_empty() {
-            self.inlined_ends.resize(position, self.inlined.len() as u32);
+            self.inlined_ends.resize(function.index(), self.inlined.len() as u32);
             self.inlined.extend(bodies.iter().map(|body| body.to_words()));
             self.inlined_ends.push(self.inlined.len() as u32);
         }

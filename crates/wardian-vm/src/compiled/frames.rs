@@ -14,18 +14,19 @@
 //! checkpoint. A bit for each cell says whether its local is live there. What is live was stored before.
 
 use super::CompiledIndex;
+use crate::addr::FpOffset;
 use std::ops::Range;
-use wardian_types::{CodeOffset, IndexVec, LocalIndex};
+use wardian_types::{CodeOffset, IndexVec, LocalIndex, OperandIndex};
 
 /// The points of a compiled function; none if it cannot be captured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameTable {
-    /// The cell of the instance, in bytes from the frame pointer.
-    pub instance: i32,
-    /// The first operand, likewise.
-    pub operands: i32,
-    /// Which local each cell has, and where it lies, in bytes behind that of the instance.
-    pub cells: IndexVec<CellIndex, (LocalIndex, u32)>,
+    /// The cell of the instance.
+    pub instance: FpOffset,
+    /// The first operand.
+    pub operands: FpOffset,
+    /// Which local each cell has, and where it lies.
+    pub cells: IndexVec<CellIndex, (LocalIndex, CellOffset)>,
     /// In ascending order of offset and side.
     pub points: Vec<FramePoint>,
 }
@@ -34,8 +35,11 @@ wardian_types::index_types! {
     /// A place in a function's frame where it stores a local.
     pub struct CellIndex;
 
-    /// An operand of a frame, from the bottom of its operand stack.
-    pub struct OperandIndex;
+    /// Where a cell lies: bytes behind that of the instance, or where operands are stored, behind the first of those.
+    pub struct CellOffset;
+
+    /// A point of a table.
+    struct PointIndex;
 }
 
 /// A point of a function.
@@ -65,8 +69,14 @@ impl FrameTable {
         let mut caught = Vec::new();
         let (cells, points) = (self.cells.len() as u32, self.points.len() as u32);
         let start = words.len();
-        words.extend([self.instance as u32, self.operands as u32, cells, points, 0]);
-        self.cells.iter().for_each(|(local, at)| words.extend([local.as_u32(), *at]));
+        words.extend([
+            self.instance.as_i32() as u32,
+            self.operands.as_i32() as u32,
+            cells,
+            points,
+            0,
+        ]);
+        self.cells.iter().for_each(|(local, at)| words.extend([local.as_u32(), at.as_u32()]));
         let bits = self.cells.len().div_ceil(32);
         for point in &self.points {
             let mut list = 0;
@@ -90,7 +100,8 @@ impl FrameTable {
     /// The table of which these are the words.
     pub(crate) fn from_words(words: &[u32]) -> FrameTable {
         let Some(view) = View::new(words) else { return FrameTable::default() };
-        let points = (0..view.points).filter_map(|at| view.point(at));
+        let points = PointIndex::range(PointIndex::FIRST..view.points);
+        let points = points.filter_map(|point| view.point(point));
         FrameTable {
             instance: view.instance,
             operands: view.operands,
@@ -110,11 +121,11 @@ impl FrameTable {
 /// The words of a table, taken apart. Whatever they say, nothing here panics.
 #[derive(Clone, Copy)]
 struct View<'a> {
-    instance: i32,
-    operands: i32,
+    instance: FpOffset,
+    operands: FpOffset,
     cells: &'a [u32],
-    /// How many there are.
-    points: usize,
+    /// The one behind the last.
+    points: PointIndex,
     /// How many words each takes.
     stride: usize,
     words: &'a [u32],
@@ -129,27 +140,29 @@ impl<'a> View<'a> {
         let stride = POINT + (cells.len() / 2).div_ceil(32);
         let (words, rest) = rest.split_at_checked((points as usize).checked_mul(stride)?)?;
         (rest.len() == caught as usize).then_some(View {
-            instance: instance as i32,
-            operands: operands as i32,
+            instance: FpOffset::from_i32(instance as i32),
+            operands: FpOffset::from_i32(operands as i32),
             cells,
-            points: points as usize,
+            points: PointIndex::from_u32(points),
             stride,
             words,
             caught: rest,
         })
     }
 
-    fn cells(self) -> impl Iterator<Item = (LocalIndex, u32)> + 'a {
-        self.cells.as_chunks::<2>().0.iter().map(|[local, at]| (LocalIndex::from_u32(*local), *at))
+    fn cells(self) -> impl Iterator<Item = (LocalIndex, CellOffset)> + 'a {
+        let cells = self.cells.as_chunks::<2>().0.iter();
+        cells.map(|[local, at]| (LocalIndex::from_u32(*local), CellOffset::from_u32(*at)))
     }
 
-    fn key(&self, at: usize) -> Option<(u32, bool)> {
-        let words = self.words.get(at * self.stride..)?;
+    fn key(&self, point: PointIndex) -> Option<(u32, bool)> {
+        let words = self.words.get(point.index() * self.stride..)?;
         Some((*words.first()?, *words.get(1)? & 1 != 0))
     }
 
-    fn point(self, at: usize) -> Option<CapturedFrame<'a>> {
-        let words = self.words.get(at * self.stride..(at + 1) * self.stride)?;
+    fn point(self, point: PointIndex) -> Option<CapturedFrame<'a>> {
+        let start = point.index() * self.stride;
+        let words = self.words.get(start..start + self.stride)?;
         let ([offset, side], bits) = words.split_first_chunk::<POINT>()?;
         let caught = match (side >> 1).checked_sub(1) {
             None => &[][..],
@@ -197,11 +210,11 @@ impl<'a> CapturedFrame<'a> {
         before: bool,
     ) -> Option<CapturedFrame<'a>> {
         let view = View::new(words)?;
-        let Range { mut start, mut end } = 0..view.points;
+        let Range { mut start, mut end } = PointIndex::FIRST..view.points;
         while start < end {
-            let middle = start + (end - start) / 2;
+            let middle = start.add((end.as_u32() - start.as_u32()) / 2);
             match view.key(middle)?.cmp(&(offset.as_u32(), before)) {
-                std::cmp::Ordering::Less => start = middle + 1,
+                std::cmp::Ordering::Less => start = middle.add(1),
                 std::cmp::Ordering::Equal => return view.point(middle),
                 std::cmp::Ordering::Greater => end = middle,
             }
@@ -228,22 +241,22 @@ impl<'a> CapturedFrame<'a> {
         self.caught.binary_search(&operand.as_u32()).is_ok()
     }
 
-    /// Where its instance is, in bytes from the frame pointer.
-    pub fn instance(&self) -> i32 {
+    /// Where its instance is.
+    pub fn instance(&self) -> FpOffset {
         self.view.instance
     }
 
-    /// Its live locals, and where they are, in bytes from the frame pointer.
-    pub fn locals(self) -> impl Iterator<Item = (LocalIndex, i32)> + 'a {
+    /// Its live locals, and where they are.
+    pub fn locals(self) -> impl Iterator<Item = (LocalIndex, FpOffset)> + 'a {
         self.live().filter_map(move |cell| {
             let words = self.view.cells.get(2 * cell.index()..)?;
             let (local, at) = (*words.first()?, *words.get(1)?);
-            Some((LocalIndex::from_u32(local), self.view.instance.wrapping_add_unsigned(at)))
+            Some((LocalIndex::from_u32(local), self.view.instance.above(at)))
         })
     }
 
-    /// Where its operands begin, in bytes from the frame pointer: each takes one slot of eight bytes, a vector two.
-    pub fn operands(&self) -> i32 {
+    /// Where its operands begin: each takes one slot of eight bytes, a vector two.
+    pub fn operands(&self) -> FpOffset {
         self.view.operands
     }
 }
@@ -257,13 +270,13 @@ pub(crate) struct FrameTables {
 }
 
 impl FrameTables {
-    /// Adds that of the next function, of which there were `functions` before.
-    pub(crate) fn push(&mut self, table: &FrameTable, functions: usize) {
+    /// Adds that of the next function.
+    pub(crate) fn push(&mut self, table: &FrameTable, function: CompiledIndex) {
         if table.points.is_empty() && self.ends.is_empty() {
             return;
         }
         // Those before had none.
-        self.ends.resize(functions, 0);
+        self.ends.resize(function.index(), 0);
         table.to_words(&mut self.words);
         self.ends.push(self.words.len() as u32);
     }
@@ -278,9 +291,10 @@ impl FrameTables {
 
 #[cfg(test)]
 mod tests {
-    use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables, OperandIndex};
+    use super::{CapturedFrame, CellIndex, CellOffset, FramePoint, FrameTable, FrameTables};
+    use crate::addr::FpOffset;
     use crate::compiled::CompiledIndex;
-    use wardian_types::{CodeOffset, LocalIndex};
+    use wardian_types::{CodeOffset, LocalIndex, OperandIndex};
 
     fn table() -> FrameTable {
         let point = |offset, before, live: &[u32], caught: &[u32]| FramePoint {
@@ -290,9 +304,11 @@ mod tests {
             caught: caught.iter().copied().map(OperandIndex::from_u32).collect(),
         };
         FrameTable {
-            instance: -400,
-            operands: -64,
-            cells: (0..40).map(|cell| (LocalIndex::from_u32(cell + 3), 8 * (cell + 1))).collect(),
+            instance: FpOffset::from_i32(-400),
+            operands: FpOffset::from_i32(-64),
+            cells: (0..40)
+                .map(|cell| (LocalIndex::from_u32(cell + 3), CellOffset::from_u32(8 * (cell + 1))))
+                .collect(),
             points: vec![
                 point(7, false, &[0, 31, 32, 39], &[]),
                 point(7, true, &[], &[1, 4]),
@@ -306,7 +322,7 @@ mod tests {
         let mut tables = FrameTables::default();
         let none = FrameTable::default();
         [&none, &table(), &none, &table()].into_iter().enumerate().for_each(|(i, table)| {
-            tables.push(table, i);
+            tables.push(table, CompiledIndex::from_usize(i));
         });
         for function in 0..5 {
             let words = tables.of(CompiledIndex::from_u32(function));
@@ -322,9 +338,13 @@ mod tests {
             CapturedFrame::find(words, CodeOffset::from_u32(offset), before)
         };
         let found = find(1, 7, false).expect("it is there");
-        let locals: Vec<_> = found.locals().map(|(local, at)| (local.as_u32(), at)).collect();
+        let locals: Vec<_> =
+            found.locals().map(|(local, at)| (local.as_u32(), at.as_i32())).collect();
         assert_eq!(locals, [(3, -392), (34, -144), (35, -136), (42, -80)]);
-        assert_eq!((found.instance(), found.operands(), found.caught), (-400, -64, &[][..]));
+        assert_eq!(
+            (found.instance().as_i32(), found.operands().as_i32(), found.caught),
+            (-400, -64, &[][..])
+        );
         let found = find(3, 7, true).expect("it is there");
         assert_eq!((found.locals().count(), found.caught), (0, &[1, 4][..]));
     }

@@ -23,9 +23,4 @@ impl SourceLoc {
     pub(super) fn own_offset(self) -> Option<CodeOffset> {
         (self != SourceLoc::NONE).then_some(CodeOffset::from_u32(self.0))
     }
-
-    /// The operator so many bytes further on.
-    pub const fn add(self, bytes: u32) -> SourceLoc {
-        SourceLoc(self.0 + bytes)
-    }
 }

@@ -3,7 +3,7 @@
 use super::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, HEADER, Holds, Shape, Shapes, element_at};
 use super::{Heap, HeapRef, HeapWords, START};
 use crate::torture::{self, Point};
-use wardian_types::{ObjectOffset, TypeNumber};
+use wardian_types::{ArrayElementIndex, ObjectOffset, TypeNumber};
 
 /// Objects that were seen and whose references were not.
 ///
@@ -42,9 +42,9 @@ impl Pending {
         }
     }
 
-    fn push_part(&mut self, object: HeapRef, from: u32) {
+    fn push_part(&mut self, object: HeapRef, from: ArrayElementIndex) {
         if self.make_room(2) {
-            self.entries.extend([from, object.as_u32() | 1]);
+            self.entries.extend([from.as_u32(), object.as_u32() | 1]);
         } else {
             self.lose(object);
         }
@@ -142,6 +142,7 @@ impl Heap {
         while let Some(entry) = self.pending.entries.pop() {
             let part = entry & 1 == 1;
             let from = if part { self.pending.entries.pop().unwrap_or(0) } else { 0 };
+            let from = ArrayElementIndex::from_u32(from);
             self.read(HeapRef::from_u32(entry & !1), from, reader);
             if reader.is_stopped() {
                 return Traced::Stopped;
@@ -158,7 +159,7 @@ impl Heap {
     ) -> Traced {
         let mut at = self.marks.find(true, lost.as_u32() as usize, self.fresh);
         while at < self.fresh {
-            self.read(HeapRef::at(at), 0, reader);
+            self.read(HeapRef::at(at), ArrayElementIndex::FIRST, reader);
             if self.drain(reader) == Traced::Stopped || reader.is_stopped() {
                 return Traced::Stopped;
             }
@@ -171,7 +172,7 @@ impl Heap {
     fn read<'s, S: Shapes, H: FnMut(u64), P: Fn() -> bool>(
         &mut self,
         object: HeapRef,
-        from: u32,
+        from: ArrayElementIndex,
         reader: &mut Reader<'s, S, H, P>,
     ) {
         let Some((number, length)) = self.header(object) else { return };
@@ -187,7 +188,7 @@ impl Heap {
         let (Some(shape), Some(size)) = (shape, size) else {
             return self.cover(start, u64::from(HEADER));
         };
-        if from == 0 {
+        if from == ArrayElementIndex::FIRST {
             self.cover(start, size);
         }
         match shape {
@@ -201,11 +202,12 @@ impl Heap {
             }
             Shape::Array { holds: Holds::Data, .. } => {}
             Shape::Array { element, holds } => {
-                let end = length.min(from.saturating_add(PART));
-                if end < length {
+                let end = length.min(from.as_u32().saturating_add(PART));
+                let end = ArrayElementIndex::from_u32(end);
+                if end.as_u32() < length {
                     self.pending.push_part(object, end);
                 }
-                for offset in (from..end).map(|i| element_at(*element, i)) {
+                for offset in ArrayElementIndex::range(from..end).map(|i| element_at(*element, i)) {
                     match holds {
                         Holds::References => self.follow(object, offset),
                         _ => self.report(object, offset, reader),

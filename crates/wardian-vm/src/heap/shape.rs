@@ -1,6 +1,6 @@
 //! What the collector knows of types: where the references of an object lie.
 
-use wardian_types::{ObjectOffset, TypeNumber};
+use wardian_types::{ArrayElementIndex, ObjectOffset, TypeNumber};
 
 /// Bytes of an object's header: the number of its type, then the length of an array or one of [`STRUCT`]
 /// and [`EXTERN_BOX`].
@@ -67,13 +67,13 @@ pub const fn first_element(element: u32) -> ObjectOffset {
 
 /// Offset of an element of an array whose elements have this many bytes.
 #[inline(always)]
-pub const fn element_at(element: u32, index: u32) -> ObjectOffset {
-    first_element(element).add(element as u64 * index as u64)
+pub const fn element_at(element: u32, index: ArrayElementIndex) -> ObjectOffset {
+    first_element(element).add(element as u64 * index.as_u32() as u64)
 }
 
 /// Bytes that an array takes in the heap.
 pub const fn array_size(element: u32, length: u32) -> u64 {
-    round_up(element_at(element, length).as_u64())
+    round_up(element_at(element, ArrayElementIndex::from_u32(length)).as_u64())
 }
 
 /// Rounds up to [`ALIGN`].

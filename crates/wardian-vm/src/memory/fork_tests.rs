@@ -1,7 +1,7 @@
 //! Relatives have the contents that their ancestors had, and nothing of what happened to others since.
 
 use super::*;
-use crate::system::{WAYS, written};
+use crate::system::{WAYS, Ways, written};
 
 const PAGE: usize = 65536;
 const MOST: usize = 40;
@@ -126,13 +126,13 @@ fn family(kind: Kind, steps: usize, seed: u64) {
 
 #[test]
 fn families_of_memories_keep_their_contents() {
-    for ways in [(true, true), (false, true), (false, false)] {
-        WAYS.set(ways);
+    for (scan, words) in [(true, true), (false, true), (false, false)] {
+        WAYS.set(Ways { scan, words });
         for (seed, kind) in Kind::all().enumerate() {
             family(kind, 60, seed as u64);
         }
     }
-    WAYS.set((true, true));
+    WAYS.set(Ways::ALL);
 }
 
 #[test]

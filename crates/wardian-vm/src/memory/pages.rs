@@ -42,22 +42,45 @@ pub(super) struct Pages {
 /// Names the contents of the range at a moment.
 #[derive(Debug)]
 pub(super) struct Version {
-    number: u64,
+    number: VersionNumber,
     history: Arc<Mutex<History>>,
+}
+
+/// How many versions of a range there were before one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct VersionNumber(u64);
+
+/// How often a range had changed at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Time(u64);
+
+/// A page of a range, by how many are before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct PageIndex(usize);
+
+impl PageIndex {
+    /// The page that begins so many bytes from where the range does.
+    fn at(bytes: usize) -> PageIndex {
+        PageIndex(bytes / crate::system::page_size())
+    }
+
+    /// How many bytes it is from where the range begins.
+    fn start(self) -> usize {
+        self.0 * crate::system::page_size()
+    }
 }
 
 #[derive(Debug, Default)]
 struct History {
-    /// Counts changes of the range.
-    now: u64,
-    /// The time of each version, by its number.
-    versions: BTreeMap<u64, u64>,
+    now: Time,
+    /// The time of each version.
+    versions: BTreeMap<VersionNumber, Time>,
     /// The number of the next version.
-    next: u64,
+    next: VersionNumber,
     /// By the time until which they were in the range.
     kept: Vec<Kept>,
     /// When pages of the range were changed last, if ever.
-    since: HashMap<usize, u64>,
+    since: HashMap<PageIndex, Time>,
     /// Pages and versions that there may be before pages are looked for that nobody needs.
     most_kept: usize,
     least_versions: usize,
@@ -66,8 +89,8 @@ struct History {
 /// What a page of the range was.
 #[derive(Debug)]
 struct Kept {
-    page: usize,
-    times: Range<u64>,
+    page: PageIndex,
+    times: Range<Time>,
     /// None if it was zero.
     bytes: Option<Box<[u8]>>,
 }
@@ -80,14 +103,14 @@ const FEW: usize = 64;
 
 impl History {
     /// Whether a version has the page as it is in the range now.
-    fn is_needed(&self, page: usize, newest: Option<u64>) -> bool {
-        let since = self.since.get(&page).copied().unwrap_or(0);
+    fn is_needed(&self, page: PageIndex, newest: Option<Time>) -> bool {
+        let since = self.since.get(&page).copied().unwrap_or_default();
         newest.is_some_and(|time| time >= since)
     }
 
     /// Notes that a page is changed at the present time, and what it was before if a version needs that.
-    fn change(&mut self, page: usize, newest: Option<u64>, bytes: &[u8]) -> io::Result<()> {
-        let (now, since) = (self.now, self.since.get(&page).copied().unwrap_or(0));
+    fn change(&mut self, page: PageIndex, newest: Option<Time>, bytes: &[u8]) -> io::Result<()> {
+        let (now, since) = (self.now, self.since.get(&page).copied().unwrap_or_default());
         torture::check(Point::Allocate)?;
         self.kept.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         if self.is_needed(page, newest) {
@@ -102,7 +125,7 @@ impl History {
         Ok(())
     }
 
-    fn newest(&self) -> Option<u64> {
+    fn newest(&self) -> Option<Time> {
         self.versions.values().copied().max()
     }
 
@@ -115,7 +138,7 @@ impl History {
         if self.versions.is_empty() {
             self.since = HashMap::new();
         }
-        let mut times: Vec<u64> = self.versions.values().copied().collect();
+        let mut times: Vec<Time> = self.versions.values().copied().collect();
         times.sort_unstable();
         self.kept.retain(|kept| {
             let first = times.partition_point(|time| *time < kept.times.start);
@@ -185,7 +208,7 @@ impl Pages {
     /// range may have changed in part; versions have not.
     pub(super) fn update(&mut self, memory: &[u8], runs: &[Range<usize>]) -> io::Result<()> {
         let mut history = lock(&self.history);
-        history.now += 1;
+        history.now.0 += 1;
         let newest = history.newest();
         let page = crate::system::page_size();
         let mut buffer = Vec::new();
@@ -200,7 +223,7 @@ impl Pages {
             let mut changed = Vec::new();
             for (at, (old, new)) in starts().zip(pages()) {
                 if old != new {
-                    history.change(at / page, newest, old)?;
+                    history.change(PageIndex::at(at), newest, old)?;
                     match changed.last_mut() {
                         Some(Range { end, .. }) if *end == at => *end = at + page,
                         _ => changed.push(at..at + page),
@@ -224,7 +247,7 @@ impl Pages {
     pub(super) fn version(&mut self) -> Version {
         let mut history = lock(&self.history);
         let (number, now) = (history.next, history.now);
-        history.next += 1;
+        history.next.0 += 1;
         history.versions.insert(number, now);
         history.least_versions =
             history.least_versions.max((history.versions.len() * 3).div_ceil(4));
@@ -252,14 +275,14 @@ impl Pages {
         }
         if !changed.is_empty() {
             former = self.renew(0)?;
-            history.now += 1;
+            history.now.0 += 1;
             let newest = history.newest();
-            let changed: Vec<(usize, usize)> = changed.into_iter().collect();
+            let changed: Vec<(PageIndex, usize)> = changed.into_iter().collect();
             let size = crate::system::page_size();
             // Pages next to each other at once.
-            let runs = changed.chunk_by(|one, next| one.0 + 1 == next.0);
+            let runs = changed.chunk_by(|one, next| one.0.0 + 1 == next.0.0);
             for run in runs.flat_map(|run| run.chunks(CHUNK / size)) {
-                let start = run[0].0 * size;
+                let start = run[0].0.start();
                 let mut bytes = vec![0; run.len() * size];
                 self.range.read(start, &mut bytes)?;
                 for ((page, at), bytes) in run.iter().zip(bytes.chunks_mut(size)) {

@@ -138,8 +138,8 @@ fn count(list: &str) -> usize {
 #[cfg(not(miri))]
 #[test]
 fn captures_are_right_however_written_pages_are_found() {
-    for ways in [(true, true), (false, true), (false, false)] {
-        crate::system::WAYS.set(ways);
+    for (scan, words) in [(true, true), (false, true), (false, false)] {
+        crate::system::WAYS.set(crate::system::Ways { scan, words });
         captures_come_back_in_any_order();
         a_capture_is_not_changed_by_who_goes_on();
         empty_memories_and_moved_ones_are_captured();

@@ -24,34 +24,84 @@ const WINDOW: usize = 2048;
 /// The same of what pointers to marks lead to.
 const MARKS: usize = 512;
 
+wardian_types::index_types! {
+    /// A field of a record, or of another structure of the guest's: bytes from where that begins.
+    pub struct FieldOffset;
+}
+
 /// How a chain is found, and what its records are like. Pointers have 32 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// Where the first step begins.
     pub start: GuestAddr,
-    /// Offsets at which a pointer is read: the first from `start` on, each further one from the pointer before on, the
+    /// The fields at which a pointer is read: the first from `start` on, each further one from the pointer before on, the
     /// last of which is the address of the first record.
-    pub path: [u32; MAX_PATH],
-    /// How many of the offsets count.
+    pub path: [FieldOffset; MAX_PATH],
+    /// How many of these count.
     pub steps: usize,
-    /// Offset of the first word that is copied.
-    pub first: u32,
-    /// Offset of the second one, whose lowest bit is replaced by the mark.
-    pub second: u32,
-    /// Offset of the pointer to the next record, unless records lie one behind the other.
-    pub next: u32,
-    /// Bytes from a record to the next one, if they lie one behind the other; else zero.
-    pub stride: u32,
-    /// Where these end: offsets from the last pointer but one of the path, or from the start, at which there are a
-    /// pointer, and how many words are from there to the end; and how many bytes before the end are no records.
-    pub end: [u32; 3],
-    /// Offset of a byte, and the smallest value at which a record is marked: above 255 for none.
-    pub mark: (u32, u16),
-    /// Bits of this byte that do not count.
-    pub ignored: u8,
-    /// Offset of a pointer to the byte of the mark, if that is not in the record itself.
-    pub mark_behind: Option<u32>,
+    /// The first word that is copied.
+    pub first: FieldOffset,
+    /// The second one, whose lowest bit is replaced by the mark.
+    pub second: FieldOffset,
+    /// Where the next record is.
+    pub next: Next,
+    /// Which records are marked; none if none are.
+    pub mark: Option<Mark>,
 }
+
+/// Where the next record of a chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Where a pointer in the record leads; null is the end.
+    At(FieldOffset),
+    /// So many bytes further on, up to the end.
+    Behind(u32, End),
+}
+
+/// Where records end that lie one behind the other. Fields are those of what the last pointer but one of the path leads to,
+/// or of what is at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// A pointer.
+    pub base: FieldOffset,
+    /// How many words are from there to the end.
+    pub words: FieldOffset,
+    /// Bytes before the end that are no records.
+    pub spare: u32,
+}
+
+/// Which records are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the byte is that says it.
+    pub byte: MarkByte,
+    /// Bits of the byte that do not count.
+    pub ignored: u8,
+    /// The smallest value of the others at which a record is marked.
+    pub least: u8,
+}
+
+/// Where the byte is that says whether a record is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkByte {
+    /// In the record.
+    In(FieldOffset),
+    /// Where a pointer in the record leads.
+    Behind(FieldOffset),
+}
+
+impl MarkByte {
+    /// Bytes of a record up to the end of what is read there.
+    const fn end(self) -> usize {
+        match self {
+            MarkByte::In(byte) => byte.index().saturating_add(1),
+            MarkByte::Behind(pointer) => pointer.index().saturating_add(WORD),
+        }
+    }
+}
+
+/// Bytes of a word or a pointer.
+const WORD: usize = 4;
 
 /// The bytes of a memory that does not move.
 #[derive(Clone, Copy, Debug)]
@@ -96,13 +146,18 @@ impl Bytes {
 
     /// The pointer, or another word of 32 bits, at an address.
     fn word(&self, at: GuestAddr) -> Option<u32> {
-        let mut word = [0; 4];
+        let mut word = [0; WORD];
         self.copy(at, &mut word).then(|| u32::from_le_bytes(word))
     }
 
     fn pointer(&self, at: GuestAddr) -> Option<GuestAddr> {
         Some(pointer(self.word(at)?))
     }
+}
+
+/// The address of a field of what is at an address.
+fn field(of: GuestAddr, offset: FieldOffset) -> Option<GuestAddr> {
+    of.checked_add(offset.as_u32().into())
 }
 
 /// The address that a pointer of 32 bits has.
@@ -113,11 +168,21 @@ fn pointer(word: u32) -> GuestAddr {
 impl Chain {
     /// Whether records have everything where it can be copied.
     pub fn is_valid(&self) -> bool {
-        let words = [self.first, self.second, self.next, self.mark_behind.unwrap_or(0)];
-        self.steps <= MAX_PATH
-            && words.iter().all(|at| (*at as usize).checked_add(4).is_some_and(|end| end <= RECORD))
-            && (self.mark.0 as usize) < RECORD
-            && self.stride as usize <= RECORD
+        let stride = match self.next {
+            Next::At(_) => 0,
+            Next::Behind(stride, _) => stride as usize,
+        };
+        self.steps <= MAX_PATH && self.read_bytes() <= RECORD && stride <= RECORD
+    }
+
+    /// Bytes of a record up to the end of what is read of it.
+    fn read_bytes(&self) -> usize {
+        let next = match self.next {
+            Next::At(pointer) => pointer,
+            Next::Behind(..) => FieldOffset::FIRST,
+        };
+        let words = self.first.max(self.second).max(next).index().saturating_add(WORD);
+        words.max(self.mark.map_or(0, |mark| mark.byte.end()))
     }
 
     /// The words of the records, the first one in the upper half; ends where the chain does, after
@@ -127,44 +192,52 @@ impl Chain {
         let (mut at, mut before) = (Some(chain.start), Some(chain.start));
         for offset in &chain.path[..chain.steps.min(MAX_PATH)] {
             before = at;
-            at =
-                at.and_then(|at| at.checked_add((*offset).into())).and_then(|at| bytes.pointer(at));
+            at = at.and_then(|at| field(at, *offset)).and_then(|at| bytes.pointer(at));
         }
-        let end =
-            if chain.stride > 0 { chain.end(&bytes, before) } else { Some(pointer(u32::MAX)) };
+        let (end, is_array) = match chain.next {
+            Next::At(_) => (Some(pointer(u32::MAX)), false),
+            Next::Behind(_, end) => (before.and_then(|from| end.address(&bytes, from)), true),
+        };
         let (mut records, mut marks) = (Window::<WINDOW>::new(), Window::<MARKS>::new());
         // What is behind the last field that is needed may be out of the memory.
-        let mark_end = chain.mark_behind.map_or(chain.mark.0 + 1, |at| at + 4);
-        let ends = [chain.first + 4, chain.second + 4, chain.next + 4, mark_end];
-        let length = ends.into_iter().max().unwrap_or(0) as usize;
+        let length = chain.read_bytes();
         let step = move || {
             let address = at.filter(|at| at.as_u64() != 0 && Some(*at) < end)?;
-            let record = records.get(&bytes, address, length, chain.stride > 0)?;
-            let word = |offset: u32| {
-                let field = record.get(offset as usize..)?.first_chunk()?;
+            let record = records.get(&bytes, address, length, is_array)?;
+            let word = |field: FieldOffset| {
+                let field = record.get(field.index()..)?.first_chunk()?;
                 Some(u32::from_le_bytes(*field))
             };
-            at = match chain.stride {
-                0 => word(chain.next).map(pointer),
-                stride => address.checked_add(stride.into()),
+            at = match chain.next {
+                Next::At(next) => word(next).map(pointer),
+                Next::Behind(stride, _) => address.checked_add(stride.into()),
             };
-            let mark = match chain.mark_behind {
-                // A record whose mark cannot be read has none.
-                Some(at) => marks.get(&bytes, pointer(word(at)?), 1, false).map_or(0, |m| m[0]),
-                None => *record.get(chain.mark.0 as usize)?,
+            let marked = match chain.mark {
+                None => false,
+                Some(Mark { byte, ignored, least }) => {
+                    let byte = match byte {
+                        MarkByte::In(byte) => *record.get(byte.index())?,
+                        // A record whose mark cannot be read has none.
+                        MarkByte::Behind(at) => {
+                            marks.get(&bytes, pointer(word(at)?), 1, false).map_or(0, |m| m[0])
+                        }
+                    };
+                    byte & !ignored >= least
+                }
             };
-            let marked = u16::from(mark & !chain.ignored) >= chain.mark.1;
             let second = word(chain.second)? & !1 | u32::from(marked);
             Some(u64::from(word(chain.first)?) << 32 | u64::from(second))
         };
         std::iter::from_fn(step).take(MAX_LINKS)
     }
+}
 
-    /// Where records that lie one behind the other end.
-    fn end(&self, bytes: &Bytes, from: Option<GuestAddr>) -> Option<GuestAddr> {
-        let word = |offset: u32| bytes.word(from?.checked_add(offset.into())?);
-        let [start, words, spare] = self.end;
-        word(start)?.checked_add(word(words)?.checked_mul(4)?)?.checked_sub(spare).map(pointer)
+impl End {
+    /// The address behind the last record, by the fields of what is at `from`.
+    fn address(&self, bytes: &Bytes, from: GuestAddr) -> Option<GuestAddr> {
+        let word = |offset| bytes.word(field(from, offset)?);
+        let size = word(self.words)?.checked_mul(WORD as u32)?;
+        word(self.base)?.checked_add(size)?.checked_sub(self.spare).map(pointer)
     }
 }
 
@@ -206,23 +279,32 @@ impl<const SIZE: usize> Window<SIZE> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Chain, MAX_LINKS};
+    use super::{Bytes, Chain, End, FieldOffset, MAX_LINKS, Mark, MarkByte, Next};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use wardian_types::GuestAddr;
 
     const CHAIN: Chain = Chain {
         start: GuestAddr::from_u64(8),
-        path: [4, 0, 0, 0],
+        path: fields([4, 0, 0, 0]),
         steps: 1,
-        first: 0,
-        second: 4,
-        next: 8,
-        mark: (12, 2),
-        ignored: 0,
-        stride: 0,
-        end: [0; 3],
-        mark_behind: None,
+        first: field(0),
+        second: field(4),
+        next: Next::At(field(8)),
+        mark: Some(MARK),
     };
+    const MARK: Mark = Mark { byte: MarkByte::In(field(12)), ignored: 0, least: 2 };
+
+    const fn field(bytes: u32) -> FieldOffset {
+        FieldOffset::from_u32(bytes)
+    }
+
+    const fn fields([a, b, c, d]: [u32; 4]) -> [FieldOffset; 4] {
+        [field(a), field(b), field(c), field(d)]
+    }
+
+    fn behind(stride: u32, [base, words, spare]: [u32; 3]) -> Next {
+        Next::Behind(stride, End { base: field(base), words: field(words), spare })
+    }
 
     fn bytes(words: &[u32]) -> (Vec<u32>, Box<AtomicUsize>) {
         (words.to_vec(), Box::new(AtomicUsize::new(4 * words.len())))
@@ -240,7 +322,7 @@ mod tests {
         let memory = bytes(&[0, 0, 0, 16, 0x10, 0x21, 32, 1, 0x30, 0x40, 0, 2]);
         assert_eq!(links(&CHAIN, &memory), [0x10_0000_0020, 0x30_0000_0041]);
         // Of the mark only some bits count.
-        let other = Chain { ignored: 2, ..CHAIN };
+        let other = Chain { mark: Some(Mark { ignored: 2, ..MARK }), ..CHAIN };
         assert_eq!(links(&other, &memory), [0x10_0000_0020, 0x30_0000_0040]);
         // The memory is shorter: what is out of it is not read.
         memory.1.store(44, Ordering::Relaxed);
@@ -255,16 +337,12 @@ mod tests {
         // and a pointer to a mark.
         let memory = bytes(&[0, 0x4, 16, 0, 32, 5, 36, 0, 0, 7, 4, 8, 0, 0x99, 4]);
         let array = Chain {
-            path: [0, 8, 0, 0],
+            path: fields([0, 8, 0, 0]),
             steps: 2,
-            first: 0,
-            second: 0,
-            next: 0,
-            stride: 8,
-            end: [0, 4, 0],
-            mark_behind: Some(4),
-            mark: (0, 1),
-            ignored: !4,
+            first: field(0),
+            second: field(0),
+            next: behind(8, [0, 4, 0]),
+            mark: Some(Mark { byte: MarkByte::Behind(field(4)), ignored: !4, least: 1 }),
             ..CHAIN
         };
         // The second pointer leads nowhere, and what is behind the end is no record.
@@ -273,12 +351,13 @@ mod tests {
         assert_eq!(links(&array, &memory), [0x7_0000_0007]);
         let longer = bytes(&[0, 0x4, 16, 0, 32, u32::MAX, 36, 0, 0, 7, 4, 8, 0, 0x99, 4]);
         assert_eq!(links(&array, &longer), [0; 0]);
-        let one = Chain { end: [0, 4, 8], ..array };
+        let one = Chain { next: behind(8, [0, 4, 8]), ..array };
         assert_eq!(links(&one, &bytes(&memory.0)), [0x7_0000_0007]);
-        let one = Chain { end: [8, 12, 0], ..array };
+        let one = Chain { next: behind(8, [8, 12, 0]), ..array };
         assert_eq!(links(&one, &memory), [0; 0]);
-        assert!(array.is_valid() && !Chain { stride: 65, ..array }.is_valid());
-        assert!(!Chain { mark_behind: Some(u32::MAX), ..array }.is_valid());
+        assert!(array.is_valid() && !Chain { next: behind(65, [0, 4, 0]), ..array }.is_valid());
+        let far = Some(Mark { byte: MarkByte::Behind(field(u32::MAX)), ..MARK });
+        assert!(!Chain { mark: far, ..array }.is_valid());
     }
 
     #[test]
@@ -291,8 +370,8 @@ mod tests {
         }
         let far = Chain { start: GuestAddr::from_u64(u32::MAX.into()), ..CHAIN };
         assert_eq!(links(&far, &ring).len(), 0);
-        assert!(CHAIN.is_valid() && !Chain { first: 61, ..CHAIN }.is_valid());
-        assert!(!Chain { second: u32::MAX - 1, ..CHAIN }.is_valid());
+        assert!(CHAIN.is_valid() && !Chain { first: field(61), ..CHAIN }.is_valid());
+        assert!(!Chain { second: field(u32::MAX - 1), ..CHAIN }.is_valid());
     }
 
     #[test]

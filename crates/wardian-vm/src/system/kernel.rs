@@ -13,7 +13,7 @@ pub(crate) use objects::object_at;
 pub(crate) use room::room;
 pub(crate) use tracking::{track, untrack, written_tracked};
 #[cfg(test)]
-pub(crate) use written::WAYS;
+pub(crate) use written::{WAYS, Ways};
 pub(crate) use written::{WRITTEN_INSTEAD, written, written_pages};
 
 use crate::addr::{DataAddr, StackAddr};

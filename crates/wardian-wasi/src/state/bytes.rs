@@ -8,7 +8,10 @@
 //! length, each in four bytes; what may be absent by a byte, 0 or 1. Nothing is allocated for a count or
 //! length before as many bytes are known to be there.
 
-use super::{Access, Contents, Identity, Saved, SavedClocks, SavedKind, SavedPreopen};
+use super::{
+    Access, Contents, ContentsIndex, Identity, PreopenIndex, Saved, SavedClocks, SavedKind,
+    SavedPreopen,
+};
 use super::{StateError, WasiState};
 use crate::guest::PATH_MAX;
 use crate::pending::PendingPoll;
@@ -50,11 +53,11 @@ impl WasiState {
         out.list(&self.envs, |out, env| out.bytes(env.as_bytes()));
         out.u64(self.clocks.realtime);
         self.clocks.since_start.iter().for_each(|time| out.u64(*time));
-        out.list(&self.preopens, |out, preopen| {
+        out.list(self.preopens.as_slice(), |out, preopen| {
             out.bytes(preopen.name.as_bytes());
             out.u32(preopen.ordinal);
         });
-        out.list(&self.contents, |out, contents| {
+        out.list(self.contents.as_slice(), |out, contents| {
             out.bytes(&contents.bytes);
             out.u64(contents.mtim);
         });
@@ -99,6 +102,7 @@ impl WasiState {
             return input.fail("more follows its end");
         }
         let clocks = SavedClocks { realtime, since_start };
+        let (preopens, contents) = (preopens.into(), contents.into());
         Ok(WasiState { args, envs, clocks, preopens, contents, descriptors, pending })
     }
 }
@@ -172,7 +176,7 @@ impl Writer {
             }
             SavedKind::Preopen { preopen, listing } => {
                 self.u8(tag::PREOPEN);
-                self.u32(*preopen);
+                self.u32(preopen.as_u32());
                 self.listing(listing.as_deref());
             }
             SavedKind::File { preopen, path, access, offset, identity } => {
@@ -194,7 +198,7 @@ impl Writer {
                 self.place(tag::UNLINKED, *preopen, path);
                 self.access(*access);
                 self.u64(*offset);
-                self.u32(*contents);
+                self.u32(contents.as_u32());
             }
             SavedKind::RemovedDirectory { preopen, path } => {
                 self.place(tag::REMOVED_DIRECTORY, *preopen, path);
@@ -207,9 +211,9 @@ impl Writer {
         }
     }
 
-    fn place(&mut self, tag: u8, preopen: u32, path: &str) {
+    fn place(&mut self, tag: u8, preopen: PreopenIndex, path: &str) {
         self.u8(tag);
-        self.u32(preopen);
+        self.u32(preopen.as_u32());
         self.bytes(path.as_bytes());
     }
 
@@ -375,8 +379,8 @@ impl<'b> Reader<'b> {
 
     fn kind(&mut self, preopens: usize, contents: usize) -> Result<SavedKind, StateError> {
         let tag = self.u8()?;
-        let path = |input: &mut Reader<'b>| -> Result<(u32, String), StateError> {
-            let preopen = input.below(preopens, "preopened directory")?;
+        let path = |input: &mut Reader<'b>| -> Result<(PreopenIndex, String), StateError> {
+            let preopen = PreopenIndex::from_u32(input.below(preopens, "preopened directory")?);
             let path = input.string()?;
             input.check(path.len() as u64 <= PATH_MAX, "a path is too long")?;
             Ok((preopen, path))
@@ -388,7 +392,7 @@ impl<'b> Reader<'b> {
                 SavedKind::Stdio { role, position: self.option(Reader::u64)? }
             }
             tag::PREOPEN => {
-                let preopen = self.below(preopens, "preopened directory")?;
+                let preopen = PreopenIndex::from_u32(self.below(preopens, "preopened directory")?);
                 SavedKind::Preopen { preopen, listing: self.listing()? }
             }
             tag::FILE => {
@@ -410,7 +414,7 @@ impl<'b> Reader<'b> {
             tag::UNLINKED => {
                 let (preopen, path) = path(self)?;
                 let (access, offset) = (self.access()?, self.offset()?);
-                let contents = self.below(contents, "removed file")?;
+                let contents = ContentsIndex::from_u32(self.below(contents, "removed file")?);
                 SavedKind::Unlinked { preopen, path, access, offset, contents }
             }
             tag::REMOVED_DIRECTORY => {

@@ -6,11 +6,14 @@
 use std::io::SeekFrom;
 use std::sync::Arc;
 
-use super::{Access, Identity, RestoreError, Saved, SavedKind, WasiState, guest_path};
+use super::{
+    Access, ContentsIndex, Identity, PreopenIndex, RestoreError, Saved, SavedKind, WasiState,
+    guest_path,
+};
 use crate::builder::WasiCtxBuilder;
 use crate::clock::{CarriedClocks, lock};
 use crate::ctx::{Inner, WasiCtx};
-use crate::descriptor::{lacking, stream_rights};
+use crate::descriptor::stream_rights;
 use crate::dir::{Dir, Open};
 use crate::errno::Errno;
 use crate::file::File;
@@ -20,6 +23,7 @@ use crate::pending::Pending;
 use crate::stream::Stream;
 use crate::table::{Descriptor, Kind, Table};
 use crate::types::{Fdstat, Filetype, fdflags, oflags, rights};
+use wardian_types::IndexVec;
 
 /// What to do about files that are not as they were when the state was saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -128,7 +132,10 @@ impl WasiCtxBuilder {
 }
 
 /// The builder's directories for those of the state.
-fn homes(state: &WasiState, given: &[Descriptor]) -> Result<Vec<Arc<Home>>, RestoreError> {
+fn homes(
+    state: &WasiState,
+    given: &[Descriptor],
+) -> Result<IndexVec<PreopenIndex, Arc<Home>>, RestoreError> {
     let find = |name: &str, ordinal: u32| {
         given.iter().find_map(|descriptor| match &descriptor.origin {
             Origin::Preopen(home) if home.name == name && home.ordinal == ordinal => {
@@ -149,14 +156,14 @@ fn homes(state: &WasiState, given: &[Descriptor]) -> Result<Vec<Arc<Home>>, Rest
 struct Restoring<'s> {
     state: &'s WasiState,
     options: &'s RestoreOptions,
-    /// The directories of the state, by their places in it.
-    homes: Vec<Arc<Home>>,
+    /// The directories of the state.
+    homes: IndexVec<PreopenIndex, Arc<Home>>,
     /// What the builder was given, until it is taken.
     stdio: [Option<Descriptor>; 3],
     preopens: Vec<Option<Descriptor>>,
     sockets: Vec<Option<Descriptor>>,
     /// Files without a name that hold the state's contents, as they are asked for.
-    unlinked: Vec<Option<Fd>>,
+    unlinked: IndexVec<ContentsIndex, Option<Fd>>,
 }
 
 impl Restoring<'_> {
@@ -170,7 +177,7 @@ impl Restoring<'_> {
             }
             SavedKind::Listener { given } => self.listener(saved, *given),
             SavedKind::Preopen { preopen, listing } => {
-                let home = &self.homes[*preopen as usize];
+                let home = &self.homes[*preopen];
                 let is_it = |d: &Descriptor| matches!(&d.origin, Origin::Preopen(h) if Arc::ptr_eq(h, home));
                 let what = || format!("the preopened directory {:?}", home.name);
                 let found = take(&mut self.preopens, is_it)
@@ -186,7 +193,7 @@ impl Restoring<'_> {
                 self.file(saved, *preopen, path, *access, fd, *offset)
             }
             SavedKind::Unlinked { preopen, path, access, offset, contents } => {
-                let fd = (self.unlinked(*contents as usize, *access, saved.flags))
+                let fd = (self.unlinked(*contents, *access, saved.flags))
                     .map_err(|error| self.failed(saved, error))?;
                 self.file(saved, *preopen, path, *access, fd, *offset)
             }
@@ -195,20 +202,20 @@ impl Restoring<'_> {
                 let directory = oflags::DIRECTORY;
                 let fd =
                     self.open(saved, *preopen, path, access, directory, Filetype::Directory)?;
-                let dir = Dir::of(Arc::clone(&self.homes[*preopen as usize])).child(fd);
+                let dir = Dir::of(Arc::clone(&self.homes[*preopen])).child(fd);
                 let dir = self.directory(saved, *preopen, path, dir);
                 carry_listing(&dir, listing.as_deref());
                 Ok(dir)
             }
             SavedKind::RemovedDirectory { preopen, path } => {
                 let fd = host::removed_directory().map_err(|error| self.failed(saved, error))?;
-                let dir = Dir::removed(Arc::clone(&self.homes[*preopen as usize]), fd);
+                let dir = Dir::removed(Arc::clone(&self.homes[*preopen]), fd);
                 Ok(self.directory(saved, *preopen, path, dir))
             }
             SavedKind::Device { preopen, path, access } => {
                 let kind = Filetype::CharacterDevice;
                 let fd = self.open(saved, *preopen, path, *access, 0, kind)?;
-                let base = saved.base & stream_rights(&fd, kind) & !lacks(*access);
+                let base = saved.base & stream_rights(&fd, kind) & !access.lacks();
                 let stat = Fdstat { base, ..plain(saved) };
                 let kind = Kind::Stream(Stream::Host(Host::nonblocking(fd)));
                 Ok(Descriptor::new(kind, stat, self.opened(*preopen, path)))
@@ -266,13 +273,13 @@ impl Restoring<'_> {
     fn open(
         &self,
         saved: &Saved,
-        preopen: u32,
+        preopen: PreopenIndex,
         path: &str,
         access: Access,
         oflags: u16,
         kind: Filetype,
     ) -> Result<Fd, RestoreError> {
-        let dir = Dir::of(Arc::clone(&self.homes[preopen as usize]));
+        let dir = Dir::of(Arc::clone(&self.homes[preopen]));
         let path = if path.is_empty() { "." } else { path };
         let Access { read, write } = access;
         if write && dir.read_only {
@@ -303,20 +310,20 @@ impl Restoring<'_> {
     fn file(
         &self,
         saved: &Saved,
-        preopen: u32,
+        preopen: PreopenIndex,
         path: &str,
         access: Access,
         fd: Fd,
         offset: u64,
     ) -> Result<Descriptor, RestoreError> {
         host::seek(&fd, SeekFrom::Start(offset)).map_err(|error| self.failed(saved, error))?;
-        let file = File::new(fd, self.homes[preopen as usize].read_only);
-        let base = saved.base & rights::FILE & !lacks(access);
+        let file = File::new(fd, self.homes[preopen].read_only);
+        let base = saved.base & rights::FILE & !access.lacks();
         let stat = Fdstat { base, ..plain(saved) };
         Ok(Descriptor::new(Kind::File(file), stat, self.opened(preopen, path)))
     }
 
-    fn directory(&self, saved: &Saved, preopen: u32, path: &str, dir: Dir) -> Descriptor {
+    fn directory(&self, saved: &Saved, preopen: PreopenIndex, path: &str, dir: Dir) -> Descriptor {
         let base = saved.base & rights::DIRECTORY;
         let inheriting = saved.inheriting & rights::INHERITING;
         let stat = Fdstat { base, inheriting, ..plain(saved) };
@@ -324,23 +331,23 @@ impl Restoring<'_> {
     }
 
     /// A descriptor of a file that has no name and these contents. All of the same contents are of one file.
-    fn unlinked(&mut self, at: usize, access: Access, flags: u16) -> Result<Fd, Errno> {
-        let file = match &mut self.unlinked[at] {
+    fn unlinked(&mut self, of: ContentsIndex, access: Access, flags: u16) -> Result<Fd, Errno> {
+        let file = match &mut self.unlinked[of] {
             Some(file) => file,
-            slot => slot.insert(host::nameless(&self.state.contents[at])?),
+            slot => slot.insert(host::nameless(&self.state.contents[of])?),
         };
         host::open_again(file, access, flags & fdflags::APPEND != 0)
     }
 
-    fn opened(&self, preopen: u32, path: &str) -> Origin {
-        let home = Arc::clone(&self.homes[preopen as usize]);
+    fn opened(&self, preopen: PreopenIndex, path: &str) -> Origin {
+        let home = Arc::clone(&self.homes[preopen]);
         Origin::Opened(Opened { home, path: Some(path.into()) })
     }
 
     /// The path as people know it.
     fn path(&self, saved: &Saved) -> String {
         match saved.kind.place() {
-            Some((preopen, path)) => guest_path(&self.homes[preopen as usize].name, path),
+            Some((preopen, path)) => guest_path(&self.homes[preopen].name, path),
             None => saved.kind.name().to_owned(),
         }
     }
@@ -360,11 +367,6 @@ fn take(
     is_it: impl Fn(&Descriptor) -> bool,
 ) -> Option<Descriptor> {
     from.iter_mut().find(|slot| slot.as_ref().is_some_and(&is_it))?.take()
-}
-
-/// What the host's descriptor cannot do, as rights.
-fn lacks(access: Access) -> u64 {
-    lacking(access.read, access.write)
 }
 
 /// A descriptor without rights.

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::io::SeekFrom;
 
 use super::bytes::MAX_FD;
-use super::{Contents, SaveError, Saved, SavedClocks, SavedKind, SavedPreopen, WasiState};
+use super::{
+    Contents, ContentsIndex, PreopenIndex, SaveError, Saved, SavedClocks, SavedKind, SavedPreopen,
+    WasiState,
+};
 use crate::clock::since_start;
 use crate::ctx::WasiCtx;
 use crate::dir::Dir;
@@ -14,6 +17,7 @@ use crate::origin::{Home, Origin};
 use crate::readdir::Position;
 use crate::table::{Descriptor, Kind};
 use crate::types::ClockId;
+use wardian_types::IndexVec;
 
 /// How large files that were removed may be in all, unless set otherwise: see
 /// [`SaveOptions::unlinked_limit`].
@@ -96,8 +100,8 @@ impl WasiCtx {
         let mut saving = Saving {
             room: options.unlinked_limit,
             limit: options.unlinked_limit,
-            preopens: Vec::new(),
-            contents: Vec::new(),
+            preopens: IndexVec::new(),
+            contents: IndexVec::new(),
             unlinked: HashMap::new(),
         };
         let open = self.table().open();
@@ -133,10 +137,10 @@ pub(crate) struct Saving {
     /// How many bytes removed files may still have.
     pub(crate) room: u64,
     pub(crate) limit: u64,
-    preopens: Vec<SavedPreopen>,
-    pub(crate) contents: Vec<Contents>,
-    /// The places of removed files in `contents`, by device and serial number.
-    pub(crate) unlinked: HashMap<(u64, u64), u32>,
+    preopens: IndexVec<PreopenIndex, SavedPreopen>,
+    pub(crate) contents: IndexVec<ContentsIndex, Contents>,
+    /// Removed files, by device and serial number.
+    pub(crate) unlinked: HashMap<(u64, u64), ContentsIndex>,
 }
 
 impl Saving {
@@ -170,14 +174,13 @@ impl Saving {
         })
     }
 
-    /// The place of a preopened directory in the list.
-    pub(crate) fn preopen(&mut self, home: &Home) -> u32 {
+    /// The preopened directory, which is added to the list if it is not in it.
+    pub(crate) fn preopen(&mut self, home: &Home) -> PreopenIndex {
         let same = |p: &SavedPreopen| p.name == home.name && p.ordinal == home.ordinal;
-        let at = self.preopens.iter().position(same).unwrap_or_else(|| {
-            self.preopens.push(SavedPreopen { name: home.name.clone(), ordinal: home.ordinal });
-            self.preopens.len() - 1
-        });
-        at as u32
+        let known = self.preopens.iter().position(same).map(PreopenIndex::from_usize);
+        known.unwrap_or_else(|| {
+            self.preopens.push(SavedPreopen { name: home.name.clone(), ordinal: home.ordinal })
+        })
     }
 }
 

@@ -103,7 +103,7 @@ impl SavedDescriptor<'_> {
     /// The guest's path, if it has one: the name of the preopened directory, and the path beneath it.
     pub fn path(&self) -> Option<String> {
         let (preopen, path) = self.saved.kind.place()?;
-        Some(guest_path(&self.state.preopens[preopen as usize].name, path))
+        Some(guest_path(&self.state.preopens[preopen].name, path))
     }
 
     /// The offset in a file, and how much was read of a standard input, or written, where that is known.
@@ -120,7 +120,7 @@ impl SavedDescriptor<'_> {
         match self.saved.kind {
             SavedKind::File { identity, .. } => Some(identity.size),
             SavedKind::Unlinked { contents, .. } => {
-                Some(self.state.contents[contents as usize].bytes.len() as u64)
+                Some(self.state.contents[contents].bytes.len() as u64)
             }
             _ => None,
         }

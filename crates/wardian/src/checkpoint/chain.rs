@@ -4,7 +4,7 @@ use super::Checkpoint;
 use crate::error::CheckpointErrorKind;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use wardian_runtime::checkpoint::pages::{CHUNK, Chunk, Hash};
+use wardian_runtime::checkpoint::pages::{Chunk, Hash};
 use wardian_runtime::checkpoint::state::{MemoryNumber, MemoryState, State};
 use wardian_types::IndexVec;
 
@@ -49,7 +49,9 @@ impl Checkpoint {
         let places = places(&self.state, &parent.state)?;
         let Checkpoint { state, mut memories, .. } = parent;
         let is_outside = |memory: &MemoryState, chunks: &[Chunk]| {
-            chunks.last().is_some_and(|last| last.index >= memory.len.div_ceil(CHUNK as u64))
+            chunks
+                .last()
+                .is_some_and(|last| last.index.start().is_none_or(|start| start >= memory.len))
         };
         if state.memories.iter().zip(&memories).any(|(memory, all)| is_outside(memory, all)) {
             return Err(Error::damaged("a part of a memory is outside of it"));

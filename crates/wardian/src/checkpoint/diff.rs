@@ -6,7 +6,7 @@ use crate::{Engine, Module, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
-use wardian_runtime::checkpoint::pages::{Base, CHUNK, Chunk, Hash};
+use wardian_runtime::checkpoint::pages::{Base, CHUNK, Chunk, ChunkIndex, Hash};
 use wardian_runtime::checkpoint::state::{FrameState, Item, ModuleNumber, State, Value};
 
 /// Bytes of the pages whose ranges are given.
@@ -232,19 +232,18 @@ impl Checkpoint {
 struct StoredMemory<'c> {
     item: Item,
     len: u64,
-    chunks: BTreeMap<u64, &'c Chunk>,
+    chunks: BTreeMap<ChunkIndex, &'c Chunk>,
     module: Option<Module>,
     hash: Hash,
 }
 
 impl StoredMemory<'_> {
     /// The first bytes of a chunk; of one that is not stored what the module puts there.
-    fn read(&self, index: u64, base: Option<&Base<'_>>, bytes: &mut [u8]) -> Result<()> {
-        let start = index * CHUNK as u64;
+    fn read(&self, index: ChunkIndex, base: Option<&Base<'_>>, bytes: &mut [u8]) -> Result<()> {
         match self.chunks.get(&index) {
             Some(chunk) => {
-                let whole = (self.len - start).min(CHUNK as u64) as usize;
-                let mut all = vec![0; whole];
+                let len = usize::try_from(self.len).unwrap_or(usize::MAX);
+                let mut all = vec![0; index.range_in(len)?.len()];
                 chunk.unpack_alone(&mut all)?;
                 bytes.copy_from_slice(&all[..bytes.len()]);
             }
@@ -270,14 +269,14 @@ impl MemoryDiff {
         let len = before.len.min(after.len);
         let (old_base, new_base) = (before.base(), after.base());
         // Chunks that neither has are what the module puts there.
-        let mut chunks: BTreeSet<u64> =
+        let mut chunks: BTreeSet<ChunkIndex> =
             before.chunks.keys().chain(after.chunks.keys()).copied().collect();
         if before.hash != after.hash {
             chunks.extend(old_base.iter().chain(&new_base).flat_map(Base::chunks));
         }
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for index in chunks {
-            let Some(start) = index.checked_mul(CHUNK as u64).filter(|start| *start < len) else {
+            let Some(start) = index.start().filter(|start| *start < len) else {
                 continue;
             };
             let stored = (before.chunks.get(&index), after.chunks.get(&index));

@@ -19,7 +19,7 @@ use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 use wardian_runtime::checkpoint::packing::BATCH;
 use wardian_runtime::checkpoint::pages::{
-    CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero,
+    CHUNK, Chunk, ChunkIndex, Hash, Packing, decompress, wrong_size, zero,
 };
 use wardian_runtime::checkpoint::state::{MemoryNumber, State};
 
@@ -200,7 +200,7 @@ impl<W: Write> Writer<W> {
 
 fn header<B: AsRef<[u8]>>(chunk: &Chunk<B>) -> [u8; CHUNK_HEADER] {
     let mut header = [0; CHUNK_HEADER];
-    header[..8].copy_from_slice(&chunk.index.to_le_bytes());
+    header[..8].copy_from_slice(&chunk.index.as_u64().to_le_bytes());
     header[8] = chunk.packing as u8;
     header[9..13].copy_from_slice(&(chunk.packed.as_ref().len() as u32).to_le_bytes());
     header[13..].copy_from_slice(&chunk.hash);
@@ -225,7 +225,7 @@ pub(super) struct Source<R> {
 /// A chunk whose contents are to be read.
 pub(super) struct Stored {
     pub(super) memory: MemoryNumber,
-    pub(super) index: u64,
+    pub(super) index: ChunkIndex,
     pub(super) packing: Packing,
     pub(super) hash: Hash,
     pub(super) len: usize,
@@ -403,7 +403,7 @@ impl<R: Read> Source<R> {
 
     /// The header of a chunk.
     fn chunk(&mut self, memory: MemoryNumber) -> Result<Stored> {
-        let index = u64::from_le_bytes(self.array()?);
+        let index = ChunkIndex::from_u64(u64::from_le_bytes(self.array()?));
         let [packing] = self.array()?;
         let len = u32::from_le_bytes(self.array()?) as usize;
         let hash = self.array()?;

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use std::io::{self, Read};
 use std::ops::Range;
 use wardian_runtime::checkpoint::Target;
-use wardian_runtime::checkpoint::pages::{CHUNK, Packing};
+use wardian_runtime::checkpoint::pages::{CHUNK, ChunkIndex, Packing};
 use wardian_runtime::checkpoint::state::MemoryNumber;
 
 /// What a checkpoint is read from.
@@ -99,13 +99,13 @@ impl Shown {
     ) -> bool {
         let Input::File(cursor) = &mut source.from else { return false };
         let (target, len) = target;
-        let start = (stored.index as usize).saturating_mul(CHUNK);
-        let is_whole =
-            stored.len == CHUNK && start.checked_add(CHUNK).is_some_and(|end| end <= len);
+        let place = stored.index.range_in(len).ok();
+        let whole = place.filter(|place| place.len() == CHUNK && stored.len == CHUNK);
+        let Some(place) = whole else { return false };
         // What was cut off is found out by reading.
         let is_there = cursor.at + CHUNK as u64 <= cursor.file.len();
         let is_aligned = cursor.at.is_multiple_of(CHUNK as u64);
-        if stored.packing != Packing::Plain || !is_whole || !is_there || !is_aligned {
+        if stored.packing != Packing::Plain || !is_there || !is_aligned {
             return false;
         }
         let offset = cursor.at;
@@ -113,7 +113,7 @@ impl Shown {
         match self.parts.last_mut() {
             Some(last)
                 if last.target == target
-                    && last.range.end == start
+                    && last.range.end == place.start
                     && last.offset + last.range.len() as u64 == offset =>
             {
                 last.range.end += CHUNK;
@@ -121,7 +121,7 @@ impl Shown {
             _ if is_full => return false,
             _ => {
                 let file = cursor.file.clone();
-                self.parts.push(Part { target, range: start..start + CHUNK, file, offset });
+                self.parts.push(Part { target, range: place, file, offset });
             }
         }
         cursor.skip(CHUNK);
@@ -139,7 +139,7 @@ impl Shown {
             for (index, offset) in
                 (range.start / CHUNK..range.end / CHUNK).zip((offset..).step_by(CHUNK))
             {
-                target.write(index as u64, range.end, |bytes| {
+                target.write(ChunkIndex::from_u64(index as u64), range.end, |bytes| {
                     Ok(read_exact_at(&file, bytes, offset).map_err(Error::host)?)
                 })?;
             }

@@ -144,7 +144,8 @@ pub(super) fn write_checkpoint<T: 'static>(
                 return Ok(writer.chunks(number, &batch)?);
             }
             // Nothing of them is a copy.
-            let place = |part: &Batch<'_>| part.first().map(|c| c.index / together(mappable));
+            let place =
+                |part: &Batch<'_>| part.first().map(|c| c.index.as_u64() / together(mappable));
             if !part.is_empty() && place(&part) != place(&batch) {
                 writer.chunks(number, &std::mem::take(&mut part))?;
             }
@@ -284,5 +285,5 @@ fn unchanged_since(memory: &MemoryData, parent: &IndexedMemory) -> Option<Unchan
     const { assert!(CHUNK == TRACKED_PART, "parts are chunks") };
     let is_changed = memory.changed_since(parent.mark?)?;
     let whole = parent.len / CHUNK as u64;
-    Some(Box::new(move |index| index < whole && !is_changed(index as usize)))
+    Some(Box::new(move |index| index.as_u64() < whole && !is_changed(index.as_u64() as usize)))
 }

@@ -7,7 +7,7 @@ use crate::value::Val;
 use crate::{AsContext, AsContextMut, Module, Result};
 use wardian_runtime::gc::Initial;
 use wardian_runtime::gc::objects::Referent;
-use wardian_types::{ArrayType, CompositeType, TypeNumber};
+use wardian_types::{ArrayType, CompositeType, FieldIndex, TypeNumber};
 
 /// An array that a guest or the embedder has allocated. See [`AnyRef`].
 ///
@@ -127,7 +127,7 @@ impl ArrayRef {
     ///
     /// There is no such element, or as for [`ArrayRef::len`].
     pub fn get(&self, store: impl AsContext, index: u32) -> Result<Val> {
-        Ok(store.as_context().0.inner.get_field(&self.0.0, index as usize)?.into())
+        Ok(store.as_context().0.inner.get_field(&self.0.0, FieldIndex::from_u32(index))?.into())
     }
 
     /// Sets an element.
@@ -138,7 +138,8 @@ impl ArrayRef {
     /// [`ArrayRef::len`].
     pub fn set(&self, mut store: impl AsContextMut, index: u32, value: Val) -> Result<()> {
         let store = store.as_context_mut();
-        Ok(store.0.inner.set_field(&self.0.0, index as usize, &value.into())?)
+        let index = FieldIndex::from_u32(index);
+        Ok(store.0.inner.set_field(&self.0.0, index, &value.into())?)
     }
 
     /// The same array as a reference to anything.

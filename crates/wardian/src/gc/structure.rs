@@ -5,7 +5,7 @@ use crate::handles::AnyRef;
 use crate::store::check_store;
 use crate::value::Val;
 use crate::{AsContext, AsContextMut, Module, Result};
-use wardian_types::{CompositeType, StructType, TypeNumber};
+use wardian_types::{CompositeType, FieldIndex, StructType, TypeNumber};
 
 /// A struct that a guest or the embedder has allocated. See [`AnyRef`].
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ impl StructRef {
     ///
     /// There is no such field, or as for [`StructRef::ty`].
     pub fn field(&self, store: impl AsContext, index: usize) -> Result<Val> {
+        let index = FieldIndex::saturating_from_usize(index);
         Ok(store.as_context().0.inner.get_field(&self.0.0, index)?.into())
     }
 
@@ -114,6 +115,7 @@ impl StructRef {
     /// There is no such field, it cannot be set, or the value is of another type or store; or as for
     /// [`StructRef::ty`].
     pub fn set_field(&self, mut store: impl AsContextMut, index: usize, value: Val) -> Result<()> {
+        let index = FieldIndex::saturating_from_usize(index);
         Ok(store.as_context_mut().0.inner.set_field(&self.0.0, index, &value.into())?)
     }
 

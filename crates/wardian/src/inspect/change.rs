@@ -9,7 +9,7 @@ use crate::{Error, Result, StoreContext, StoreContextMut};
 use wardian_runtime::ids::InstanceId;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::instance::MemoryRef;
-use wardian_types::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
+use wardian_types::{FuncIndex, GlobalIndex, MemoryIndex, TableElementIndex, TableIndex};
 
 impl Instance {
     /// The instance opened up for reading.
@@ -101,6 +101,7 @@ impl InternalModuleMut<'_> {
         })?;
         let table = Table { store: self.store.id(), index };
         check_store(self.store, table.store)?;
+        let element = TableElementIndex::from_u64(element);
         Ok(self.store.table_set(table.index, element, &value.clone().into())?)
     }
 

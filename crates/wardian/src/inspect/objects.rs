@@ -168,6 +168,7 @@ impl<'a> ObjectView<'a> {
 
     /// A field or an element. Those of fewer than 32 bits are extended with zeroes.
     pub fn get(&self, index: usize) -> Option<Val> {
+        let index = FieldIndex::saturating_from_usize(index);
         self.store.get_field(&self.object.0, index).ok().map(Val::from)
     }
 

@@ -6,16 +6,14 @@ use crate::limiter::Limiter;
 use crate::listen::listener::AbortReason;
 use crate::listen::listening::Listening;
 use crate::store::asked::Asked;
-use crate::store::closings::Closings;
+use crate::store::context::Context;
 use crate::store::entities::Entities;
 use crate::store::exceptions::Exceptions;
 use crate::store::externrefs::ExternRefs;
-use crate::store::guest_stack::GuestStack;
 use crate::store::pending::PendingExit;
-use crate::store::stopping::Stopping;
+use crate::store::remote::Remote;
 use crate::store::suspension::Suspension;
 use crate::store::taken::Taken;
-use crate::store::waiting::Waits;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_vm::addr::OwnerPtr;
@@ -26,29 +24,26 @@ impl<T: Embedder> StoreData<T> {
     /// A store of an engine.
     pub fn new(engine: &Engine, data: T) -> Box<StoreData<T>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let ctx = Box::new(StoreCtx {
+        let ctx = StoreCtx {
             builtins: crate::call::builtins::TABLE.as_ptr().cast(),
             interpret: Some(crate::call::interpret::interpret),
             unwind: Some(crate::call::unwind::unwind),
             ..StoreCtx::default()
-        });
+        };
         Box::new(StoreData {
             inner: StoreInner {
-                ctx: NonNull::from(Box::leak(ctx)),
+                context: Context::new(ctx),
                 id: NEXT.fetch_add(1, Ordering::Relaxed),
                 engine: engine.clone(),
-                stack: GuestStack::default(),
                 entities: Entities::default(),
                 externrefs: ExternRefs::default(),
                 gc: Box::default(),
                 exceptions: Exceptions::default(),
                 pending: PendingExit::default(),
-                closings: Closings::default(),
                 listening: Listening::default(),
-                stopping: Stopping::default(),
+                remote: Remote::default(),
                 taken: Taken::default(),
                 suspension: Suspension::default(),
-                waits: Waits::default(),
                 samples: None,
                 // SAFETY: they are for stores with data of this type.
                 asked: unsafe { Asked::new(limiter::<T>, refuel::<T>) },
@@ -125,9 +120,9 @@ impl<T: Embedder> Drop for StoreData<T> {
 impl Drop for StoreInner {
     fn drop(&mut self) {
         // First, so that no other thread reaches the store any more, whatever comes.
-        self.stopping.detach();
+        self.remote.detach();
         self.notify_of_going();
-        self.waits.close_requests();
+        self.remote.close_requests();
         self.keep_sampled();
         // Calls of a guest that was suspended and then forgotten.
         if let Err(panic) = self.abort_to(0, &AbortReason::Abandoned) {
@@ -139,14 +134,11 @@ impl Drop for StoreInner {
         self.suspension.clear();
         let engine = self.engine().clone();
         for mut memory in self.entities.take_memories() {
-            if self.stack.has_run() {
+            if self.context.has_run() {
                 memory.set_written();
             }
             memory.release(&engine);
         }
-        self.stack.give_back(engine.stacks());
-        // SAFETY: it was leaked from a box in `new`; the interrupter no longer refers to it, and
-        // no guest runs.
-        drop(unsafe { Box::from_raw(self.ctx.as_ptr()) });
+        self.context.give_back_stack(engine.stacks());
     }
 }

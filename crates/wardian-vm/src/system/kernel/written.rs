@@ -12,13 +12,15 @@ use std::sync::{Arc, RwLock};
 /// What was written in `[base, base + len)` since the range was mapped or last discarded. `None` if the system does not
 /// say.
 pub(crate) fn written(base: *const u8, len: usize) -> Option<Written> {
-    let (has_scan, has_words) = ways();
+    let ways = ways();
     let pagemap = pagemap().ok()?;
-    if has_scan && let Ok(found) = scan(&pagemap.1, base as u64, len) {
+    if ways.scan
+        && let Ok(found) = scan(&pagemap.1, base as u64, len)
+    {
         return Some(found);
     }
     // Before Linux 6.7.
-    if has_words { read_words(&pagemap.1, base as u64, len).ok() } else { None }
+    if ways.words { read_words(&pagemap.1, base as u64, len).ok() } else { None }
 }
 
 /// Which ways the system has, in words.
@@ -40,20 +42,33 @@ pub(crate) fn written_pages() -> Result<String, String> {
     }
 }
 
-/// Whether the call and the words of the page map may be used.
+/// Which ways of asking the system may be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    /// The call `PAGEMAP_SCAN`.
+    pub(crate) scan: bool,
+    /// The words of the page map.
+    pub(crate) words: bool,
+}
+
+impl Ways {
+    /// All of them.
+    pub(crate) const ALL: Ways = Ways { scan: true, words: true };
+}
+
 #[cfg(not(test))]
-const fn ways() -> (bool, bool) {
-    (true, true)
+const fn ways() -> Ways {
+    Ways::ALL
 }
 
 #[cfg(test)]
 thread_local! {
     /// What a test pretends that the system has.
-    pub(crate) static WAYS: std::cell::Cell<(bool, bool)> = const { std::cell::Cell::new((true, true)) };
+    pub(crate) static WAYS: std::cell::Cell<Ways> = const { std::cell::Cell::new(Ways::ALL) };
 }
 
 #[cfg(test)]
-fn ways() -> (bool, bool) {
+fn ways() -> Ways {
     WAYS.get()
 }
 

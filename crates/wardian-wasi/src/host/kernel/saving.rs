@@ -11,7 +11,7 @@ use crate::file::File;
 use crate::host::Fd;
 use crate::origin::Opened;
 use crate::state::save::{Saving, failed, listing, unknown};
-use crate::state::{Access, Contents, Identity, SaveError, SavedKind, guest_path};
+use crate::state::{Access, Contents, ContentsIndex, Identity, SaveError, SavedKind, guest_path};
 use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};
 use crate::types::{Filestat, Filetype, NewTime, NewTimes};
@@ -74,14 +74,14 @@ impl Saving {
         }
     }
 
-    /// The place of a removed file's contents in the list. Descriptors of the same file share it.
+    /// A removed file, whose contents are added to the list if they are not in it. Descriptors of the same file share it.
     fn contents(
         &mut self,
         fd: u32,
         path: &str,
         host: BorrowedFd<'_>,
         stat: &Stat,
-    ) -> Result<u32, SaveError> {
+    ) -> Result<ContentsIndex, SaveError> {
         let identity = (stat.st_dev, stat.st_ino);
         if let Some(known) = self.unlinked.get(&identity) {
             return Ok(*known);
@@ -93,10 +93,9 @@ impl Saving {
         }
         self.room -= size;
         let bytes = read(host, size as usize).map_err(|e| failed(fd, path, e.into()))?;
-        self.contents.push(Contents { bytes, mtim });
-        let at = (self.contents.len() - 1) as u32;
-        self.unlinked.insert(identity, at);
-        Ok(at)
+        let contents = self.contents.push(Contents { bytes, mtim });
+        self.unlinked.insert(identity, contents);
+        Ok(contents)
     }
 }
 

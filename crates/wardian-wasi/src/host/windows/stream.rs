@@ -110,7 +110,7 @@ impl Host {
     /// Writes are never waited for.
     pub(crate) fn readiness(&self, write: bool) -> Readiness<'_> {
         match write {
-            true => Readiness::Now(crate::poll::WRITABLE, false),
+            true => Readiness::Now { bytes: crate::poll::WRITABLE, hangup: false },
             false => Readiness::Fd(Pollable::Host(self)),
         }
     }

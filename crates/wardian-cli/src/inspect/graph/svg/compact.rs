@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-/// What is in a column of a picture, and takes some room up and down.
+/// Something in a column of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Item {
-    /// Things of the same column have the same.
+    /// Which column.
     pub(super) column: i64,
     /// Its middle.
     pub(super) y: f64,
+    /// Its height, with the space around it.
     pub(super) room: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What people are used to: running a file without `run`, and the options of other runtimes.
+//! Command lines of other runtimes: a file that is run without `run`, and their options.
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue};
@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Options of other commands (wasmtime, wasmer, wasmedge), and what does the same here.
-const ELSEWHERE: &[(&str, &str)] = &[
+const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("--mapdir", "--dir HOST:GUEST gives the guest a directory (the host's name comes first)"),
     ("--volume", "--dir HOST:GUEST gives the guest a directory"),
     ("--tcplisten", "--listen ADDRESS:PORT gives the guest a socket that listens"),
@@ -80,13 +80,13 @@ pub(crate) fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
-/// What to use here instead of an option that is not known.
-pub(crate) fn here(error: &clap::Error) -> Option<&'static str> {
+/// What does the same as an option that is not known, if it is one of another runtime.
+pub(crate) fn replacement(error: &clap::Error) -> Option<&'static str> {
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
     let option = option.split('=').next().unwrap_or_default();
-    ELSEWHERE.iter().find(|(other, _)| *other == option).map(|(_, here)| *here)
+    FOREIGN_OPTIONS.iter().find(|(foreign, _)| *foreign == option).map(|(_, own)| *own)
 }
 
 /// An argument of the guest's that is an option of this command, as it would be before the file.
