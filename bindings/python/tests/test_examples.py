@@ -30,7 +30,9 @@ def test_wasi_program(capsys):
     main = runpy.run_path(str(HERE / "examples" / "wasi_program.py"))["main"]
     code = main(str(HERE.parents[1] / "examples" / "guests" / "fern.wasm"))
     out, err = capsys.readouterr()
-    assert code == 0 and len(out.splitlines()) > 10 and "_start" in err, err
+    assert code == 0 and len(out.splitlines()) > 10, err
+    # Which functions are among the ten that are shown depends on the samples.
+    assert err.startswith("sampling profile of guest") and "func:" in err, err
 
 
 def test_wasi_program_that_is_none(capsys):
