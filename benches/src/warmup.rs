@@ -72,6 +72,6 @@ fn until_steady(mut call: impl FnMut() -> Result<Duration>) -> Result<f64> {
     let (steady, _) = median_and_min(times[times.len() * 2 / 3..].to_vec());
     let is_fast = |window: &[f64]| median_and_min(window.to_vec()).0 <= steady * TOLERANCE;
     let first = times.windows(WINDOW).position(is_fast).unwrap_or(times.len());
-    // The first call counts in any case: nobody has seen its end before.
+    // The first call always counts: the earliest that speed can be seen is when it has returned.
     Ok(times[..first.max(1)].iter().sum())
 }

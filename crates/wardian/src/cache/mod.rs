@@ -25,16 +25,16 @@ pub use wardian_runtime::code::artifact::is_artifact;
 pub use wardian_runtime::code::cache::{CodeCache, CodeKey, CompiledCode};
 
 impl Module {
-    /// Puts what a tiered engine has compiled of the module so far into the engine's cache, and what else is hot, so that
-    /// the next process begins with the one and compiles the other at once. Does nothing without a cache, in other
-    /// engines, or if the cache has all that.
+    /// Puts the code that a tiered engine has compiled of the module so far into the engine's cache, and which functions are
+    /// hot and not compiled yet. The next process begins with that code, and compiles those functions at once. Does nothing
+    /// without a cache, in other engines, or if the cache has all that.
     ///
     /// The same happens when the module is dropped: when its last handle and instance are gone, and what is being
     /// compiled of it in the background is done. A process that exits earlier calls this before.
     ///
-    /// What was hot in an earlier process and is just being compiled is waited for, but no longer than `patience`. Where
-    /// that is not enough it has to become hot anew before it is tried again. So a program that is always over before one
-    /// of its functions is compiled does not have it compiled in vain each time, if it waits as long as it has run.
+    /// If a function that was hot in an earlier process is being compiled, this waits, but no longer than `patience`. If that is
+    /// not enough, the function has to become hot again, within one process, before it is compiled early again. Otherwise a
+    /// program that ends before one of its functions is compiled would have it compiled in vain at each start.
     pub fn keep_compiled(&self, patience: Duration) {
         self.0.keep_compiled(patience);
     }

@@ -17,7 +17,7 @@ use wardian_vm::compiled::{CompiledCode, CompiledFunction};
 const LARGE: usize = 128 << 10;
 
 impl ModuleInner {
-    /// Takes code from the cache, and that of these loops behind it.
+    /// Loads code from the cache: that of all functions, and behind it that of these loops.
     ///
     /// # Errors
     ///
@@ -33,8 +33,8 @@ impl ModuleInner {
         Ok(())
     }
 
-    /// Puts what is compiled and what is hot into the engine's cache, if there is something new. What of it an earlier
-    /// process had found and is just being compiled is waited for, but not longer than `patience`.
+    /// Puts what is compiled and what is hot into the engine's cache, if there is something new. Waits for the compilation of
+    /// functions that were hot or warm in an earlier process, if it is under way, but not longer than `patience`.
     pub fn keep_compiled(&self, patience: Duration) {
         if self.engine.cache().is_none() || self.engine.kind() != EngineKind::Tiered {
             return;

@@ -121,7 +121,7 @@ impl CompileQueue {
         patience: Duration,
         which: impl Fn(Work) -> bool,
     ) -> Vec<Work> {
-        // What is longer than the clock has is as good as for ever.
+        // There is no deadline if the clock cannot represent it.
         let until = Instant::now().checked_add(patience);
         let is_meant = |(of, work): &Key| *of == module as usize && which(*work);
         let mut state = self.shared.lock();
