@@ -156,3 +156,56 @@ fn deadlines_hold_after_a_fork() {
     assert_eq!(end, End::Exited(0));
     assert!(fires(&before), "in the parent");
 }
+
+/// A process that was forked while a memory showed a file has a copy of the descriptor, as every process
+/// has that another thread starts, until it executes its program.
+#[test]
+fn the_lock_of_a_file_belongs_to_the_process_that_opened_it() {
+    let path = std::env::temp_dir().join(format!("wardian-lock-{}", std::process::id()));
+    // SAFETY: nothing else uses the file.
+    let open = || unsafe { wardian_vm::memory::FileMemory::open(&path, 65536, 65536) };
+    for child_drops in [false, true] {
+        let memory = open().unwrap();
+        let mut pipe = [0; 2];
+        // SAFETY: there is room for two descriptors.
+        assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+        // SAFETY: the child drops the memory, reads, and exits.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            if child_drops {
+                memory.free();
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(0) };
+            }
+            // SAFETY: as above, once the parent has closed its end of the pipe.
+            unsafe {
+                libc::close(pipe[1]);
+                libc::read(pipe[0], [0u8; 1].as_mut_ptr().cast(), 1);
+                libc::_exit(0)
+            };
+        }
+        let wait = || {
+            // SAFETY: the child is ours, and has not been waited for.
+            unsafe {
+                libc::close(pipe[1]);
+                libc::waitpid(child, std::ptr::null_mut(), 0);
+                libc::close(pipe[0]);
+            }
+        };
+        match child_drops {
+            true => {
+                wait();
+                let second = open().map(|_| ()).map_err(|error| error.kind());
+                assert_eq!(second, Err(std::io::ErrorKind::ResourceBusy), "the child unlocked it");
+                memory.free();
+            }
+            false => {
+                memory.free();
+                let second = open().map(|memory| memory.free()).map_err(|error| error.to_string());
+                wait();
+                assert_eq!(second, Ok(()), "the child keeps it locked");
+            }
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+}

@@ -6,6 +6,7 @@ use crate::system;
 use crate::torture::{self, Point};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 
 /// A memory that shows a file: what the guest writes is in the file, and survives the process, even if
@@ -22,7 +23,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct FileMemory {
     mapping: Mapping,
-    file: File,
+    file: LockedFile,
     /// Bytes with rights, a multiple of the system's pages.
     accessible: usize,
     size: usize,
@@ -55,13 +56,7 @@ impl FileMemory {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
         }
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "the file is locked: another memory shows it",
-            ),
-            TryLockError::Error(error) => error,
-        })?;
+        let file = LockedFile::new(file)?;
         let maximum = maximum.max(minimum);
         let mapping = Mapping::reserve(maximum)?;
         let mut memory = FileMemory { mapping, file, accessible: 0, size: minimum, maximum };
@@ -101,7 +96,7 @@ impl FileMemory {
 
     /// Where in the file the bytes are that are shown next.
     fn place(&self) -> (&File, u64) {
-        (&self.file, self.accessible as u64)
+        (&*self.file, self.accessible as u64)
     }
 
     fn grow(&mut self, size: usize) -> io::Result<()> {
@@ -146,4 +141,44 @@ unsafe impl LinearMemory for FileMemory {
     }
 
     fn free(self: Box<Self>) {}
+}
+
+/// A file that is locked until this is dropped, by the process that locked it.
+#[derive(Debug)]
+struct LockedFile {
+    file: File,
+    process: u32,
+}
+
+impl LockedFile {
+    fn new(file: File) -> io::Result<LockedFile> {
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the file is locked: another memory shows it",
+            ),
+            TryLockError::Error(error) => error,
+        })?;
+        Ok(LockedFile { file, process: std::process::id() })
+    }
+}
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for LockedFile {
+    /// Unlocks the file. Closing it is not enough: a process that another thread starts has a copy of
+    /// the descriptor until it executes its program, and the lock stays until the last copy is closed.
+    ///
+    /// A child process that was forked with the memory shares the lock, and leaves it to its parent.
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            let _ = self.file.unlock();
+        }
+    }
 }
