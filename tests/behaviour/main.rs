@@ -31,6 +31,7 @@ mod gc_types;
 mod host_exceptions;
 mod host_values;
 mod hostile;
+mod idle_compilation;
 mod image;
 mod inlining;
 mod inspection;
@@ -110,6 +111,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     host_exceptions::TABLE,
     host_values::TABLE,
     hostile::TABLE,
+    idle_compilation::TABLE,
     image::TABLE,
     inspection::TABLE,
     instance_pre::TABLE,

@@ -137,7 +137,7 @@ impl Engine {
             memories: MemoryPool::default(),
             code: CodeRegistry::new(&config),
             // One processor is the guest's.
-            queue: CompileQueue::new(config.threads.saturating_sub(1)),
+            queue: CompileQueue::new(config.threads.saturating_sub(1), config.idle_compilation),
             cache: Mutex::new(None),
             embedder: embedder(&config),
             settings: config,

@@ -46,6 +46,8 @@ pub struct Settings {
     pub hot_after: Option<u32>,
     /// Whether a tiered engine compiles on threads of its own.
     pub background: bool,
+    /// Whether threads that have nothing hot to compile compile what is warm.
+    pub idle_compilation: bool,
     /// What modules may use.
     pub features: CoreFeatures,
     /// Whether function bodies are validated before they are first called.
@@ -102,6 +104,7 @@ impl Default for Settings {
             kind: EngineKind::default(),
             hot_after: None,
             background: true,
+            idle_compilation: true,
             features: CoreFeatures::default(),
             lazy_validation: false,
             stack_size: 8 << 20,

@@ -58,7 +58,7 @@ mod zeroed;
 pub use entries::{
     EntryKind, interpreted_entry, is_entry_glue, make_interpreted_entries, make_interpreted_entry,
 };
-pub use system::{WakeFd, map_executable, private_file, signals};
+pub use system::{WakeFd, map_executable, private_file, signals, thread_nanoseconds};
 pub use zeroed::Zeroed;
 
 use addr::CodeAddr;

@@ -69,6 +69,14 @@ impl Config {
         self
     }
 
+    /// Whether the background threads of a tiered engine, while nothing is hot, compile functions that have counted a part of what
+    /// makes them hot. They do so only where there is more than one processor, and while they get one to themselves. A guest is
+    /// sooner as fast as it will be, for more processor time. Default: on.
+    pub fn idle_compilation(&mut self, on: bool) -> &mut Config {
+        self.settings.idle_compilation = on;
+        self
+    }
+
     /// What modules may use. Default: everything that Wardian implements.
     #[doc(alias = "WithCoreFeatures", alias = "wasm_features")]
     pub fn features(&mut self, features: CoreFeatures) -> &mut Config {

@@ -181,6 +181,15 @@ impl StoreInner {
             return Ok(0);
         }
         wait(crate::module::tiers::ask_again(config.hot_after));
+        if header.is_some()
+            && data.plain(defined).is_none()
+            && module.compiled(variant, defined).is_some()
+            && self.install(instance, defined).is_ok()
+        {
+            // Calls that begin from now on go to compiled code. If this one is long nevertheless, its loop is hot anew.
+            wait(module.usual_threshold(defined));
+            return Ok(0);
+        }
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };

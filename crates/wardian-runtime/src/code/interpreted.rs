@@ -233,6 +233,20 @@ impl InterpretedCode {
         self.counted.load(Ordering::Relaxed).saturating_add(since)
     }
 
+    /// Has the interpreter ask the runtime at the next call or round. Returns whether it would not have asked.
+    pub(crate) fn ask_soon(&self) -> bool {
+        let would_not = self.translation.countdown().load(Ordering::Relaxed) > 0;
+        if would_not {
+            self.count_down_from(0);
+        }
+        would_not
+    }
+
+    /// Which function it is.
+    pub(crate) fn defined(&self) -> DefinedFuncIndex {
+        self.defined
+    }
+
     /// Address of the first instruction.
     pub fn start(&self) -> CodeAddr {
         CodeAddr::of(self.translation.code().as_ptr().cast())

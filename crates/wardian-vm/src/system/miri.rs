@@ -193,7 +193,7 @@ pub(crate) fn nanoseconds() -> u64 {
 }
 
 /// There is no such clock; time goes on all the same.
-pub(crate) fn thread_nanoseconds() -> u64 {
+pub fn thread_nanoseconds() -> u64 {
     nanoseconds()
 }
 

@@ -88,11 +88,11 @@ pub(crate) use without_files::*;
 pub(crate) use without_signals::thread;
 
 #[cfg(miri)]
-pub use miri::{map_executable, private_file};
+pub use miri::{map_executable, private_file, thread_nanoseconds};
 #[cfg(all(unix, not(miri)))]
-pub use unix::{map_executable, private_file, signals};
+pub use unix::{map_executable, private_file, signals, thread_nanoseconds};
 #[cfg(windows)]
-pub use windows::{map_executable, private_file};
+pub use windows::{map_executable, private_file, thread_nanoseconds};
 #[cfg(any(windows, miri))]
 pub use without_signals as signals;
 

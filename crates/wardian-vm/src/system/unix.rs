@@ -194,7 +194,7 @@ pub(crate) fn nanoseconds() -> u64 {
 }
 
 /// Nanoseconds of processor time that this thread has used up.
-pub(crate) fn thread_nanoseconds() -> u64 {
+pub fn thread_nanoseconds() -> u64 {
     clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 

@@ -253,7 +253,7 @@ pub(crate) fn nanoseconds() -> u64 {
 }
 
 /// Nanoseconds of processor time that this thread has used up.
-pub(crate) fn thread_nanoseconds() -> u64 {
+pub fn thread_nanoseconds() -> u64 {
     let mut times = [FILETIME { dwLowDateTime: 0, dwHighDateTime: 0 }; 4];
     let [created, ended, system, user] = &mut times;
     // SAFETY: valid places for the results.

@@ -112,13 +112,7 @@ impl ModuleInner {
         defined: DefinedFuncIndex,
         request: CompileRequest<'_>,
     ) -> TierState {
-        let count = self.decoded.info().bodies.len();
-        let functions = self
-            .tier
-            .of(variant)
-            .functions
-            .get_or_init(|| (0..count).map(|_| Published::default()).collect::<Box<[_]>>());
-        let state = &functions[defined.index()];
+        let state = self.state(variant, defined);
         if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.get() {
             return known;
         }
@@ -129,6 +123,19 @@ impl ModuleInner {
         state.mark_wanted();
         self.want(Work::Function { variant, defined }, request);
         state.get().unwrap_or(TierState::Wanted)
+    }
+
+    /// How far a function is.
+    fn state(&self, variant: MemoryVariant, defined: DefinedFuncIndex) -> &Published {
+        let count = self.decoded.info().bodies.len();
+        let of_all = || (0..count).map(|_| Published::default()).collect::<Box<[_]>>();
+        let functions = self.tier.of(variant).functions.get_or_init(of_all);
+        &functions[defined.index()]
+    }
+
+    /// Notes that a function is about to be compiled.
+    pub(super) fn mark_wanted(&self, variant: MemoryVariant, defined: DefinedFuncIndex) {
+        self.state(variant, defined).mark_wanted();
     }
 
     /// Has a loop compiled that is hot, or hotter than it was; but not while another loop of the
@@ -206,7 +213,7 @@ impl ModuleInner {
     }
 
     /// Microseconds that compiling a function may take: more than there are if it is not valid.
-    fn cost(&self, defined: DefinedFuncIndex) -> u64 {
+    pub(super) fn cost(&self, defined: DefinedFuncIndex) -> u64 {
         let mut costs = self.tier.costs.lock().unwrap_or_else(|e| e.into_inner());
         let find = || {
             let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
@@ -235,14 +242,23 @@ impl ModuleInner {
         let tier = self.tier.of(work.variant());
         match work {
             Work::Function { defined, .. } => {
-                if let Some(functions) = tier.functions.get() {
-                    functions[defined.index()].settle(address);
+                self.state(work.variant(), defined).settle(address);
+                if address.is_some() {
+                    self.forget_loops(work.variant(), defined);
                 }
             }
             Work::Loop { defined, header, .. } => {
                 let state = address.map_or(LoopState::Failed, LoopState::Compiled);
                 tier.loops().entry(defined).or_default().set(header, state);
             }
+        }
+    }
+
+    /// Calls of a function that begin from now on are compiled, so its loops have to become hot anew.
+    fn forget_loops(&self, variant: MemoryVariant, defined: DefinedFuncIndex) {
+        if let Some(loops) = self.tier.of(variant).loops().get_mut(&defined) {
+            self.engine.queue().forget_loops(self, variant, defined);
+            loops.forget_wanted();
         }
     }
 
@@ -309,6 +325,13 @@ impl Loops {
                 self.set(header, LoopState::Wanted);
                 Answer::Compile(header)
             }
+        }
+    }
+
+    /// Nobody waits for those any more that are not compiled yet.
+    fn forget_wanted(&mut self) {
+        for (_, state) in self.known.iter_mut().filter(|(_, state)| *state == LoopState::Wanted) {
+            *state = LoopState::Asked(0);
         }
     }
 
@@ -415,5 +438,17 @@ mod tests {
             loops.state(header).and_then(LoopState::known),
             Some(TierState::Compiled(CodeAddr::from_usize(0x1000)))
         );
+    }
+    #[test]
+    fn loops_that_are_not_compiled_have_to_become_hot_anew() {
+        let [first, second, third] = [7, 8, 9].map(CodeOffset::from_u32);
+        let mut loops = Loops::default();
+        let code = CodeAddr::from_usize(0x1000);
+        loops.set(first, LoopState::Compiled(code));
+        loops.set(second, LoopState::Failed);
+        loops.set(third, LoopState::Wanted);
+        loops.forget_wanted();
+        let known = [first, second, third].map(|header| loops.state(header)?.known());
+        assert_eq!(known, [Some(TierState::Compiled(code)), Some(TierState::Failed), None]);
     }
 }

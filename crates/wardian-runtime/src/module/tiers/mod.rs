@@ -14,6 +14,7 @@
 
 mod awaited;
 mod hot;
+mod idle;
 mod kept;
 mod made;
 mod profile;

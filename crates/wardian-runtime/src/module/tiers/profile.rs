@@ -186,9 +186,14 @@ impl ModuleInner {
     }
 
     /// Calls and rounds after which a function is hot of which nothing is known.
-    fn hot_at(&self, defined: DefinedFuncIndex) -> u64 {
+    pub(crate) fn usual_threshold(&self, defined: DefinedFuncIndex) -> i32 {
         let bytes = self.decoded.info().bodies[defined].len();
-        threshold(self.engine.settings().hot_after, bytes) as u64
+        threshold(self.engine.settings().hot_after, bytes)
+    }
+
+    /// The same as what is counted.
+    pub(super) fn hot_at(&self, defined: DefinedFuncIndex) -> u64 {
+        self.usual_threshold(defined) as u64
     }
 
     /// Has everything compiled that was hot by the profile, the hottest first: of each function either all of it, or the

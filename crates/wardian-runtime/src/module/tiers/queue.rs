@@ -1,8 +1,9 @@
 //! Compiling in the background: few threads, modules by turns, of each the hottest first.
 
+use super::idle::Idle;
 use crate::module::ModuleInner;
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::compiled::MemoryVariant;
@@ -20,6 +21,8 @@ pub struct CompileQueue {
 struct Shared {
     /// How many threads may do long work at once: if possible one is left for the rest.
     most_long: usize,
+    /// Whether threads compile what is warm while nothing is hot.
+    idle_work: bool,
     state: Mutex<State>,
     wake: Condvar,
     /// Notified when some work is done.
@@ -35,11 +38,19 @@ struct State {
     /// How much of that is long.
     long: usize,
     /// When work of a module was last begun, in turns.
-    served: HashMap<usize, u64>,
+    served: HashMap<usize, Served>,
     turn: u64,
     threads: usize,
     idle: usize,
     closed: bool,
+    /// Whether a thread looks for what is warm.
+    looking: bool,
+}
+
+/// A module, and when work of it was last begun.
+struct Served {
+    turn: u64,
+    module: Weak<ModuleInner>,
 }
 
 /// A module, by its address, and work.
@@ -73,11 +84,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const LONG: u64 = 300_000;
 
 impl CompileQueue {
-    /// A queue for at most so many threads.
-    pub fn new(threads: usize) -> CompileQueue {
+    /// A queue for at most so many threads, and whether they compile what is warm while nothing is hot.
+    pub fn new(threads: usize, idle_work: bool) -> CompileQueue {
+        // With a single processor a guest would have to wait for it.
+        let idle_work = idle_work && threads > 0;
         let threads = threads.max(1);
         let most_long = threads.saturating_sub(1).max(1);
-        let shared = Shared { most_long, ..Shared::default() };
+        let shared = Shared { most_long, idle_work, ..Shared::default() };
         CompileQueue { shared: Arc::new(shared), threads }
     }
 
@@ -107,6 +120,22 @@ impl CompileQueue {
 }
 
 impl CompileQueue {
+    /// Drops what was to be compiled of the loops of a function, which is compiled as a whole now.
+    pub(super) fn forget_loops(
+        &self,
+        module: *const ModuleInner,
+        of: MemoryVariant,
+        function: DefinedFuncIndex,
+    ) {
+        let is_such = |(of_module, work): &Key| match *work {
+            Work::Loop { variant, defined, .. } => {
+                *of_module == module as usize && (variant, defined) == (of, function)
+            }
+            Work::Function { .. } => false,
+        };
+        self.shared.lock().wanted.retain(|key, _| !is_such(key));
+    }
+
     /// Drops the work of a module that goes.
     pub fn forget(&self, module: *const ModuleInner) {
         let mut state = self.shared.lock();
@@ -153,41 +182,80 @@ impl Shared {
 
     /// What each thread does.
     fn work(&self) {
+        let mut idle = Idle::new(self.idle_work);
         let mut state = self.lock();
+        let mut since = Instant::now();
         loop {
             if let Some((key, long, job)) = state.next(self.most_long) {
-                state.running.push(key);
-                state.long += usize::from(long);
-                drop(state);
-                // A panic of the compiler must not end the thread with the count of threads wrong.
-                torture::delay();
-                let run = std::panic::AssertUnwindSafe(|| job.run());
-                if let Err(panic) = std::panic::catch_unwind(run) {
-                    wardian_vm::contain::discard(panic);
-                }
-                state = self.lock();
-                state.running.retain(|running| *running != key);
-                state.long -= usize::from(long);
-                self.done.notify_all();
+                state = self.run(state, key, long, || job.run());
+                since = Instant::now();
                 continue;
             }
             if state.closed {
                 break;
             }
-            state.idle += 1;
-            let (next, waited) = self
-                .wake
-                .wait_timeout_while(state, PATIENCE, |s| {
-                    s.choose(self.most_long).is_none() && !s.closed
-                })
-                .unwrap_or_else(|e| e.into_inner());
-            state = next;
-            state.idle -= 1;
-            if waited.timed_out() && state.choose(self.most_long).is_none() {
+            let until_look = idle.until_look().filter(|_| !state.looking);
+            if until_look == Some(Duration::ZERO) {
+                state = self.compile_warm(state, &mut idle);
+                continue;
+            }
+            let left = PATIENCE.saturating_sub(since.elapsed());
+            if left.is_zero() {
                 break;
             }
+            state = self.wait(state, until_look.map_or(left, |until| until.min(left)));
         }
         state.threads -= 1;
+    }
+
+    /// Waits for work, but not longer than this.
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>, most: Duration) -> MutexGuard<'a, State> {
+        state.idle += 1;
+        let no_work = |s: &mut State| s.choose(self.most_long).is_none() && !s.closed;
+        let waited = self.wake.wait_timeout_while(state, most, no_work);
+        let mut state = waited.unwrap_or_else(|e| e.into_inner()).0;
+        state.idle -= 1;
+        state
+    }
+
+    /// Compiles a function that is warm, if there is one.
+    fn compile_warm<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        idle: &mut Idle,
+    ) -> MutexGuard<'a, State> {
+        let modules = state.modules();
+        state.looking = true;
+        drop(state);
+        let found = idle.find(&modules);
+        let mut state = self.lock();
+        state.looking = false;
+        let Some(job) = found else { return state };
+        let key = (job.module.as_ptr() as usize, job.work);
+        self.run(state, key, false, || idle.run(job))
+    }
+
+    /// Does some work while others use the state.
+    fn run<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        key: Key,
+        long: bool,
+        run: impl FnOnce(),
+    ) -> MutexGuard<'a, State> {
+        state.running.push(key);
+        state.long += usize::from(long);
+        drop(state);
+        torture::delay();
+        // A panic of the compiler must not end the thread with the count of threads wrong.
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+            wardian_vm::contain::discard(panic);
+        }
+        let mut state = self.lock();
+        state.running.retain(|running| *running != key);
+        state.long -= usize::from(long);
+        self.done.notify_all();
+        state
     }
 }
 
@@ -199,10 +267,17 @@ impl State {
             return possible.map(|(key, _)| *key).nth(any);
         }
         let first = possible.min_by_key(|((module, _), wanted)| {
-            let served = self.served.get(module).copied().unwrap_or(0);
+            let served = self.served.get(module).map_or(0, |served| served.turn);
             (served, std::cmp::Reverse(wanted.asked), wanted.cost)
         });
         first.map(|(key, _)| *key)
+    }
+
+    /// Modules of which something was compiled, the one that has waited longest first.
+    fn modules(&self) -> Vec<Weak<ModuleInner>> {
+        let mut served: Vec<_> = self.served.values().collect();
+        served.sort_by_key(|served| served.turn);
+        served.into_iter().map(|served| served.module.clone()).collect()
     }
 
     /// Takes it.
@@ -210,7 +285,7 @@ impl State {
         let key = self.choose(most_long)?;
         let wanted = self.wanted.remove(&key)?;
         self.turn += 1;
-        self.served.insert(key.0, self.turn);
+        self.served.insert(key.0, Served { turn: self.turn, module: wanted.module.clone() });
         Some((key, wanted.is_long(), Job { module: wanted.module, work: key.1 }))
     }
 }
@@ -289,8 +364,30 @@ mod tests {
     }
 
     #[test]
+    fn loops_of_a_function_are_forgotten_alone() {
+        let queue = CompileQueue::new(1, false);
+        let function = DefinedFuncIndex::from_u32;
+        let header = CodeOffset::from_u32(7);
+        let loop_of = |variant, defined| Work::Loop { variant, defined: function(defined), header };
+        let (guarded, checked) = (MemoryVariant::Guarded, MemoryVariant::Checked);
+        let kept = [
+            (16, work(function(0))),
+            (16, loop_of(guarded, 1)),
+            (16, loop_of(checked, 0)),
+            (32, loop_of(guarded, 0)),
+        ];
+        let wanted = |key| (key, Wanted { asked: 1, cost: 1, module: Weak::new() });
+        let all = kept.into_iter().chain([(16, loop_of(guarded, 0))]);
+        queue.shared.lock().wanted.extend(all.map(wanted));
+        queue.forget_loops(std::ptr::without_provenance(16), guarded, function(0));
+        let left: std::collections::HashSet<_> =
+            queue.shared.lock().wanted.keys().copied().collect();
+        assert_eq!(left, kept.into_iter().collect());
+    }
+
+    #[test]
     fn what_is_under_way_is_waited_for() {
-        let queue = CompileQueue::new(1);
+        let queue = CompileQueue::new(1, false);
         let module = std::ptr::without_provenance::<ModuleInner>(16);
         let [first, second] = [0, 1].map(|at| work(DefinedFuncIndex::from_u32(at)));
         queue.shared.lock().running = vec![(16, first), (16, second), (32, first)];
