@@ -2,7 +2,10 @@
 
 use crate::matrix::{Behaviour, HAS_JIT, module};
 use std::time::{Duration, Instant};
-use wardian::{Config, Engine, EngineKind, Instance, Store, TypedFunc};
+use wardian::{
+    Config, Engine, EngineKind, Instance, Memory, MemoryType, Module, Store, TypedFunc,
+    allocator::{MemoryAllocatorFunc, VecMemory},
+};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("what is warm is compiled while nothing is hot", warm_functions),
@@ -10,7 +13,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
 ];
 
 /// Adds the numbers up to the parameter.
-const SUM: &str = r#"(func (export "sum") (param i32) (result i32) (local i32)
+const SUM: &str = r#"(import "h" "m" (memory 1 1)) (func (export "sum") (param i32) (result i32) (local i32)
   (loop $l
     (local.set 1 (i32.add (local.get 1) (local.get 0)))
     (br_if $l (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))))
@@ -23,15 +26,22 @@ struct Guest {
 }
 
 impl Guest {
-    fn new(engine: &Engine, module: &wardian::Module) -> Guest {
+    /// A guest whose memory is the engine's, or one on the heap.
+    fn new(engine: &Engine, module: &Module, on_heap: bool) -> Guest {
         let mut store = Store::new(engine, ());
-        let instance = Instance::new(&mut store, module, &[]).unwrap();
+        let heap = MemoryAllocatorFunc::new(|r| Ok(VecMemory::boxed(r.minimum, r.maximum)?));
+        let ty = MemoryType::new(1, Some(1));
+        let memory = match on_heap {
+            true => Memory::new_with_allocator(&mut store, ty, &heap).unwrap(),
+            false => Memory::new(&mut store, ty).unwrap(),
+        };
+        let instance = Instance::new(&mut store, module, &[memory.into()]).unwrap();
         let sum = instance.typed_func(&mut store, "sum").unwrap();
         Guest { store, instance, sum }
     }
 
     fn sum(&mut self, to: i32) {
-        assert_eq!(self.sum.call(&mut self.store, to).unwrap(), (1..=to).sum());
+        assert_eq!(self.sum.call(&mut self.store, to).unwrap(), (1..=to).sum::<i32>());
     }
 
     fn has_code(&mut self, function: u32) -> bool {
@@ -50,7 +60,7 @@ fn warm_functions(engine: &Engine) {
         return;
     }
     const HOT: u32 = 100_000;
-    for is_on in [true, false] {
+    for (is_on, on_heap) in [(true, false), (true, true), (false, false)] {
         let mut config = if is_on { engine.config().clone() } else { Config::new() };
         let engine = in_background(config.idle_compilation(is_on).clone(), HOT);
         let text = format!(
@@ -59,7 +69,7 @@ fn warm_functions(engine: &Engine) {
           (global (mut i32) (i32.const 300000)))"#
         );
         let m = module(&engine, &text);
-        let mut guest = Guest::new(&engine, &m);
+        let mut guest = Guest::new(&engine, &m, on_heap);
         // A tenth of what makes it hot.
         guest.sum(HOT as i32 / 10);
         let hot = guest.instance.typed_func::<(), ()>(&mut guest.store, "hot").unwrap();
@@ -83,7 +93,7 @@ fn compiled_elsewhere(engine: &Engine) {
     config.engine(EngineKind::Tiered).background_compilation(false).hot_after(Some(1000));
     let engine = Engine::new(&config).unwrap();
     let m = module(&engine, &format!("(module {SUM})"));
-    let (mut first, mut second) = (Guest::new(&engine, &m), Guest::new(&engine, &m));
+    let (mut first, mut second) = (Guest::new(&engine, &m, false), Guest::new(&engine, &m, false));
     while !first.has_code(0) {
         first.sum(1);
     }

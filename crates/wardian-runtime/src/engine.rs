@@ -248,6 +248,11 @@ impl Engine {
         }
     }
 
+    /// Whether there is room for code that can be done without: less than half of what the engine may have is there.
+    pub(crate) fn has_room_for_code(&self) -> bool {
+        self.code().bytes() < self.0.settings.code_limit / 2
+    }
+
     /// What is to be compiled in the background.
     pub fn queue(&self) -> &CompileQueue {
         &self.0.queue

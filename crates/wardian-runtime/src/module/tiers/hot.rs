@@ -8,6 +8,7 @@ use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::CodeAddr;
@@ -19,6 +20,8 @@ use wardian_vm::torture::{self, Point};
 pub struct Tier {
     guarded: HotCode,
     checked: HotCode,
+    /// Whether what was last wanted was for checked memories.
+    wants_checked: AtomicBool,
     /// What functions call of which there is code.
     callees: Mutex<HashMap<DefinedFuncIndex, Arc<[DefinedFuncIndex]>>>,
     /// How long compiling functions takes that became hot, in microseconds.
@@ -227,6 +230,8 @@ impl ModuleInner {
 
     fn want(self: &Arc<Self>, work: Work, request: CompileRequest<'_>) {
         let cost = self.cost(work.defined());
+        let is_checked = work.variant() == MemoryVariant::Checked;
+        self.tier.wants_checked.store(is_checked, Ordering::Relaxed);
         if self.engine.settings().background {
             self.engine.queue().want(self, work, cost, request.times);
         } else if cost > SHORT {
@@ -365,6 +370,14 @@ impl Tier {
         match variant {
             MemoryVariant::Guarded => &self.guarded,
             MemoryVariant::Checked => &self.checked,
+        }
+    }
+
+    /// For which memories code was last wanted.
+    pub(super) fn last_variant(&self) -> MemoryVariant {
+        match self.wants_checked.load(Ordering::Relaxed) {
+            true => MemoryVariant::Checked,
+            false => MemoryVariant::Guarded,
         }
     }
 

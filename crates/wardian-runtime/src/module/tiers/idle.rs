@@ -19,7 +19,6 @@ const PER_LOOK: u32 = 30;
 /// How often the interpreter is notified that a function was compiled: a notification is lost if a count is written
 /// over it.
 const NOTIFICATIONS: u32 = 3;
-
 /// Idle work takes at most about this part of a processor that the thread does not have to itself.
 const PART: u32 = 10;
 
@@ -85,9 +84,13 @@ fn is_alone(took: Duration, used: Duration) -> bool {
 }
 
 impl ModuleInner {
-    /// The function that is closest to being hot, if one is warm that nobody wanted so far. From now on it is wanted.
+    /// The function that is closest to being hot, if one is warm that nobody wanted so far. From now on it is wanted, for memories as
+    /// those for which something was last wanted: other instances of the module may have others.
     fn take_warm(self: &Arc<Self>) -> Option<Work> {
-        let variant = self.usual_variant();
+        if !self.engine.has_room_for_code() {
+            return None;
+        }
+        let variant = self.tier.last_variant();
         let warmth = |defined| {
             let (counted, hot) =
                 (self.interpreted_before(defined)?.counted(), self.hot_at(defined));
@@ -110,7 +113,7 @@ impl ModuleInner {
 
     /// Whether the interpreter was notified that a function is compiled: it has not asked since.
     fn notify_compiled(self: &Arc<Self>, defined: DefinedFuncIndex) -> bool {
-        let is_compiled = self.compiled(self.usual_variant(), defined).is_some();
+        let is_compiled = self.compiled(self.tier.last_variant(), defined).is_some();
         let code = self.interpreted_before(defined).filter(|_| is_compiled);
         code.is_some_and(|code| code.ask_soon())
     }
