@@ -13,10 +13,16 @@ pub(crate) mod sock;
 use crate::abi::Answer;
 use crate::errno::Errno;
 use crate::function::Call;
+use crate::types::GuestFd;
 
 /// A handle, flag set, pointer or length: an `i32` in its slot.
 fn int(slot: u64) -> u32 {
     slot as u32
+}
+
+/// A descriptor.
+fn guest_fd(slot: u64) -> GuestFd {
+    GuestFd::from_u32(int(slot))
 }
 
 /// A pointer or length, for arithmetic that does not overflow.

@@ -8,7 +8,9 @@ use crate::pending::Pending;
 use crate::random::RandomSource;
 use crate::table::{Descriptor, Table};
 use crate::threads::current;
-use crate::types::{ClockId, fdflags};
+use crate::types::{
+    GuestFd, {ClockId, fdflags},
+};
 
 /// The state of a program: arguments, environment, descriptors, clocks.
 ///
@@ -56,7 +58,7 @@ impl WasiCtx {
 
     /// What is open at this moment, by number: a standard stream, a socket, or the guest's path to it. Any thread may ask
     /// while the program runs.
-    pub fn open_files(&self) -> Vec<(u32, String)> {
+    pub fn open_files(&self) -> Vec<(GuestFd, String)> {
         let open = self.table().open().into_iter();
         open.map(|(fd, descriptor)| (fd, descriptor.origin.display_name())).collect()
     }

@@ -198,7 +198,7 @@ pub use threads::{
     DEFAULT_MAX_THREADS, ResumedThreads, WasiThreads, WasiThreadsBuilder, WasiThreadsCheckpoint,
     WasiThreadsHandle, is_threads_checkpoint, needs_threads,
 };
-pub use types::{ClockId, rights};
+pub use types::{ClockId, GuestFd, rights};
 pub use wardian_types::wasi::Slot;
 
 /// The example of the README is compiled with those of the documentation.

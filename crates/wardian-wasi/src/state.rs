@@ -23,7 +23,7 @@ pub use show::{DescriptorKind, SavedDescriptor};
 use crate::clock::Elapsed;
 use crate::pending::PendingPoll;
 use crate::readdir::Position;
-use crate::types::Filetype;
+use crate::types::{Filetype, GuestFd};
 use wardian_types::IndexVec;
 
 wardian_types::index_types! {
@@ -85,7 +85,7 @@ impl std::fmt::Debug for Contents {
 /// An open descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Saved {
-    pub(crate) fd: u32,
+    pub(crate) fd: GuestFd,
     pub(crate) filetype: Filetype,
     pub(crate) flags: u16,
     pub(crate) base: u64,

@@ -14,7 +14,7 @@ use crate::file::File;
 use crate::host::{Listener, Socket};
 use crate::origin::Origin;
 use crate::stream::Stream;
-use crate::types::{Fdstat, Filetype, rights};
+use crate::types::{Fdstat, Filetype, GuestFd, rights};
 
 /// What a descriptor refers to.
 pub(crate) enum Kind {
@@ -137,32 +137,33 @@ impl Table {
     }
 
     /// A table of these descriptors, at these numbers.
-    pub(crate) fn restored(limit: usize, descriptors: Vec<(u32, Descriptor)>) -> Table {
-        let len = descriptors.iter().map(|(fd, _)| *fd as usize + 1).max().unwrap_or(0);
+    pub(crate) fn restored(limit: usize, descriptors: Vec<(GuestFd, Descriptor)>) -> Table {
+        let len = descriptors.iter().map(|(fd, _)| fd.index() + 1).max().unwrap_or(0);
         let mut slots = Vec::new();
         slots.resize_with(len, || None);
         for (fd, descriptor) in descriptors {
-            slots[fd as usize] = Some(Arc::new(descriptor));
+            slots[fd.index()] = Some(Arc::new(descriptor));
         }
         Table { slots: Mutex::new(slots), limit }
     }
 
     /// All that is open at this moment, by number.
-    pub(crate) fn open(&self) -> Vec<(u32, Arc<Descriptor>)> {
+    pub(crate) fn open(&self) -> Vec<(GuestFd, Arc<Descriptor>)> {
         let slots = lock(&self.slots);
-        (0..).zip(&*slots).filter_map(|(fd, slot)| Some((fd, slot.clone()?))).collect()
+        let numbers = (0..).map(GuestFd::from_u32);
+        numbers.zip(&*slots).filter_map(|(fd, slot)| Some((fd, slot.clone()?))).collect()
     }
 
-    pub(crate) fn get(&self, fd: u32) -> Result<Arc<Descriptor>, Errno> {
+    pub(crate) fn get(&self, fd: GuestFd) -> Result<Arc<Descriptor>, Errno> {
         let slots = lock(&self.slots);
-        slots.get(fd as usize).and_then(Clone::clone).ok_or(Errno::Badf)
+        slots.get(fd.index()).and_then(Clone::clone).ok_or(Errno::Badf)
     }
 
     /// Puts a descriptor at the lowest free number.
     ///
     /// # Errors
     /// `mfile` if the table is full.
-    pub(crate) fn insert(&self, descriptor: Descriptor) -> Result<u32, Errno> {
+    pub(crate) fn insert(&self, descriptor: Descriptor) -> Result<GuestFd, Errno> {
         let mut slots = lock(&self.slots);
         let free = slots.iter().position(Option::is_none);
         let fd = free.unwrap_or(slots.len());
@@ -173,7 +174,7 @@ impl Table {
             slots.push(None);
         }
         slots[fd] = Some(Arc::new(descriptor));
-        Ok(fd as u32)
+        Ok(GuestFd::from_usize(fd))
     }
 
     /// Errs with `mfile` if there is no free number, so that a call can fail
@@ -185,23 +186,27 @@ impl Table {
     }
 
     /// `fd_close`. What is closed is returned, to be dropped without the lock.
-    pub(crate) fn remove(&self, fd: u32) -> Result<Arc<Descriptor>, Errno> {
+    pub(crate) fn remove(&self, fd: GuestFd) -> Result<Arc<Descriptor>, Errno> {
         let mut slots = lock(&self.slots);
-        slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::Badf)
+        slots.get_mut(fd.index()).and_then(Option::take).ok_or(Errno::Badf)
     }
 
     /// `fd_renumber`: moves `from` over `to`, in one step. What was at `to` is
     /// returned, to be dropped without the lock.
-    pub(crate) fn renumber(&self, from: u32, to: u32) -> Result<Option<Arc<Descriptor>>, Errno> {
+    pub(crate) fn renumber(
+        &self,
+        from: GuestFd,
+        to: GuestFd,
+    ) -> Result<Option<Arc<Descriptor>>, Errno> {
         let mut slots = lock(&self.slots);
-        let open = |fd: u32| slots.get(fd as usize).is_some_and(Option::is_some);
+        let open = |fd: GuestFd| slots.get(fd.index()).is_some_and(Option::is_some);
         if !open(from) || !open(to) {
             return Err(Errno::Badf);
         }
         if from == to {
             return Ok(None);
         }
-        let moved = slots[from as usize].take();
-        Ok(std::mem::replace(&mut slots[to as usize], moved))
+        let moved = slots[from.index()].take();
+        Ok(std::mem::replace(&mut slots[to.index()], moved))
     }
 }

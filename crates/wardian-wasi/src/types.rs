@@ -5,6 +5,11 @@
 
 use crate::errno::Errno;
 
+wardian_types::index_types! {
+    /// The number by which a guest knows a descriptor (`fd`).
+    pub struct GuestFd;
+}
+
 /// `filetype`: what a descriptor or a directory entry refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -328,8 +333,8 @@ pub(crate) struct Subscription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Await {
     Clock { id: u32, timeout: u64, absolute: bool },
-    Read(u32),
-    Write(u32),
+    Read(GuestFd),
+    Write(GuestFd),
 }
 
 /// `eventtype`: what kind of subscription an event is of.

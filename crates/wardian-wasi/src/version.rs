@@ -9,7 +9,9 @@
 //! | rights | 30 | 29, no `sock_accept` |
 
 use crate::errno::Errno;
-use crate::types::{Await, Event, Fdstat, Filestat, Filetype, Subscription, Whence, rights};
+use crate::types::{
+    Await, Event, Fdstat, Filestat, Filetype, GuestFd, Subscription, Whence, rights,
+};
 
 /// The encodings of one version.
 pub(crate) trait Version {
@@ -113,8 +115,8 @@ fn decode_subscription(record: &[u8], clock: usize) -> Result<Subscription, Errn
                 absolute: flags == 1,
             }
         }
-        1 => Await::Read(get(record, 16) as u32),
-        2 => Await::Write(get(record, 16) as u32),
+        1 => Await::Read(GuestFd::from_u32(get(record, 16) as u32)),
+        2 => Await::Write(GuestFd::from_u32(get(record, 16) as u32)),
         _ => return Err(Errno::Inval),
     };
     Ok(Subscription { userdata: get(record, 0), event })

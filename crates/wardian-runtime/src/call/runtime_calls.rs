@@ -181,11 +181,7 @@ impl StoreInner {
             return Ok(0);
         }
         wait(crate::module::tiers::ask_again(config.hot_after));
-        if header.is_some()
-            && data.plain(defined).is_none()
-            && module.compiled(variant, defined).is_some()
-            && self.install(instance, defined).is_ok()
-        {
+        if header.is_some() && self.install_if_compiled(instance, defined) {
             // Calls that begin from now on go to compiled code. If this one is long nevertheless, its loop is hot anew.
             wait(module.usual_threshold(defined));
             return Ok(0);
@@ -229,6 +225,13 @@ impl StoreInner {
             return Ok(0);
         }
         Ok(address.as_usize() as u64 | WHOLE_FUNCTION as u64)
+    }
+
+    /// Has calls of a function go to its compiled code from now on. Returns whether there is some to which they did not go before.
+    fn install_if_compiled(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> bool {
+        let data = &self.entities[instance];
+        let is_compiled = data.module().compiled(data.variant(), defined).is_some();
+        is_compiled && data.plain(defined).is_none() && self.install(instance, defined).is_ok()
     }
 
     /// Puts in place what the compiled code of a function of the instance calls.

@@ -1,6 +1,6 @@
 //! `fd_read`, `fd_write` and their variants with an offset.
 
-use super::{addr, int};
+use super::{addr, guest_fd};
 use crate::abi::{Answer, slots};
 use crate::function::Call;
 use crate::guest::{Buffers, check, write_u32};
@@ -9,7 +9,7 @@ use crate::types::rights;
 
 pub(crate) fn fd_read(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, iovs, count, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     if !matches!(descriptor.kind, Kind::Dir(_)) {
         descriptor.need(rights::FD_READ)?;
     }
@@ -27,7 +27,7 @@ pub(crate) fn fd_read(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn fd_write(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, iovs, count, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     if !matches!(descriptor.kind, Kind::Dir(_)) {
         descriptor.need(rights::FD_WRITE)?;
     }
@@ -44,7 +44,7 @@ pub(crate) fn fd_write(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn fd_pread(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, iovs, count, offset, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let file = descriptor.seekable(rights::FD_READ)?;
     descriptor.need(rights::FD_SEEK)?;
     let buffers = Buffers::decode(call.memory, addr(iovs), addr(count))?;
@@ -58,7 +58,7 @@ pub(crate) fn fd_pread(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn fd_pwrite(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, iovs, count, offset, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let file = descriptor.seekable(rights::FD_WRITE)?;
     descriptor.need(rights::FD_SEEK)?;
     let buffers = Buffers::decode(call.memory, addr(iovs), addr(count))?;

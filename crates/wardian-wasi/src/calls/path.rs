@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{addr, int, short};
+use super::{addr, guest_fd, int, short};
 use crate::abi::{Answer, slots};
 use crate::descriptor::stream_rights;
 use crate::dir::{Dir, Open};
@@ -32,28 +32,28 @@ fn path(call: &Call<'_>, pointer: u64, len: u64) -> Result<String, Errno> {
 
 pub(crate) fn path_create_directory(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, ptr, len] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_CREATE_DIRECTORY)?;
     Ok(dir.create_directory(&path(call, ptr, len)?)?)
 }
 
 pub(crate) fn path_remove_directory(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, ptr, len] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_REMOVE_DIRECTORY)?;
     Ok(dir.remove_directory(&path(call, ptr, len)?)?)
 }
 
 pub(crate) fn path_unlink_file(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, ptr, len] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_UNLINK_FILE)?;
     Ok(dir.unlink_file(&path(call, ptr, len)?)?)
 }
 
 pub(crate) fn path_filestat_get<V: Version>(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, flags, ptr, len, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_FILESTAT_GET)?;
     let stat = dir.filestat_at(&path(call, ptr, len)?, follow(flags)?)?;
     Ok(call.memory.write(addr(out), &V::filestat(&stat)[..V::FILESTAT as usize])?)
@@ -61,7 +61,7 @@ pub(crate) fn path_filestat_get<V: Version>(call: &mut Call<'_>, args: &[u64]) -
 
 pub(crate) fn path_filestat_set_times(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, flags, ptr, len, atim, mtim, fst] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_FILESTAT_SET_TIMES)?;
     let times = NewTimes::decode(atim, mtim, int(fst))?;
     Ok(dir.set_times_at(&path(call, ptr, len)?, follow(flags)?, times)?)
@@ -70,8 +70,8 @@ pub(crate) fn path_filestat_set_times(call: &mut Call<'_>, args: &[u64]) -> Answ
 /// Following the source is `inval`: no host does it without a race.
 pub(crate) fn path_link(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, flags, ptr, len, to_fd, to_ptr, to_len] = slots(args)?;
-    let from = call.ctx.table().get(int(fd))?;
-    let to = call.ctx.table().get(int(to_fd))?;
+    let from = call.ctx.table().get(guest_fd(fd))?;
+    let to = call.ctx.table().get(guest_fd(to_fd))?;
     let from = from.dir(rights::PATH_LINK_SOURCE)?;
     let to = to.dir(rights::PATH_LINK_TARGET)?;
     let (path, to_path) = (path(call, ptr, len)?, path(call, to_ptr, to_len)?);
@@ -83,8 +83,8 @@ pub(crate) fn path_link(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn path_rename(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, ptr, len, to_fd, to_ptr, to_len] = slots(args)?;
-    let from = call.ctx.table().get(int(fd))?;
-    let to = call.ctx.table().get(int(to_fd))?;
+    let from = call.ctx.table().get(guest_fd(fd))?;
+    let to = call.ctx.table().get(guest_fd(to_fd))?;
     let from = from.dir(rights::PATH_RENAME_SOURCE)?;
     let to = to.dir(rights::PATH_RENAME_TARGET)?;
     let (path, to_path) = (path(call, ptr, len)?, path(call, to_ptr, to_len)?);
@@ -93,7 +93,7 @@ pub(crate) fn path_rename(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn path_symlink(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [contents, contents_len, fd, ptr, len] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_SYMLINK)?;
     let contents = path(call, contents, contents_len)?;
     Ok(dir.symlink(&contents, &path(call, ptr, len)?)?)
@@ -102,7 +102,7 @@ pub(crate) fn path_symlink(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 /// A buffer that is too short gets the beginning.
 pub(crate) fn path_readlink(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, ptr, len, buf, buf_len, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let dir = descriptor.dir(rights::PATH_READLINK)?;
     check(call.memory, addr(buf), addr(buf_len))?;
     check(call.memory, addr(out), 4)?;
@@ -114,7 +114,7 @@ pub(crate) fn path_readlink(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn path_open(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, flags, ptr, len, oflags, base, inheriting, fdflags, out] = slots(args)?;
-    let parent = call.ctx.table().get(int(fd))?;
+    let parent = call.ctx.table().get(guest_fd(fd))?;
     let dir = parent.dir(rights::PATH_OPEN)?;
     let path = path(call, ptr, len)?;
     check(call.memory, addr(out), 4)?;
@@ -135,7 +135,7 @@ pub(crate) fn path_open(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let origin = parent.origin.open(&path);
     let descriptor = descriptor(dir, opened, how, parent.inheriting(), origin)?;
     let fd = call.ctx.table().insert(descriptor)?;
-    Ok(write_u32(call.memory, addr(out), fd)?)
+    Ok(write_u32(call.memory, addr(out), fd.as_u32())?)
 }
 
 /// Errs if the directory lacks a right for this.

@@ -1,6 +1,6 @@
 //! `sock_*`.
 
-use super::{addr, int, short};
+use super::{addr, guest_fd, int, short};
 use crate::abi::{Answer, slots};
 use crate::errno::Errno;
 use crate::function::Call;
@@ -24,7 +24,7 @@ fn socket(descriptor: &Descriptor, right: u64) -> Result<&Socket, Errno> {
 
 pub(crate) fn sock_accept(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, flags, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let listener = match &descriptor.kind {
         Kind::Listener(listener) => listener,
         Kind::Socket(_) => return Err(Errno::Inval.into()),
@@ -36,14 +36,14 @@ pub(crate) fn sock_accept(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     call.ctx.table().room()?;
     let socket = listener.accept(call.ctx.waiter_for(&descriptor, call.interrupt))?;
     let fd = call.ctx.table().insert(Descriptor::from_socket(socket, flags, Origin::Accepted))?;
-    Ok(write_u32(call.memory, addr(out), fd)?)
+    Ok(write_u32(call.memory, addr(out), fd.as_u32())?)
 }
 
 /// With `recv_waitall`, comes back when the buffers are full, or with what
 /// there is at the end of the stream.
 pub(crate) fn sock_recv(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, iovs, count, riflags, out, out_flags] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let socket = socket(&descriptor, rights::FD_READ)?;
     let riflags = int(riflags);
     if riflags & !(RECV_PEEK | RECV_WAITALL) != 0 {
@@ -82,7 +82,7 @@ pub(crate) fn sock_recv(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 /// `siflags` has no flags; any is `inval`.
 pub(crate) fn sock_send(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, iovs, count, siflags, out] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     let socket = socket(&descriptor, rights::FD_WRITE)?;
     if int(siflags) != 0 {
         return Err(Errno::Inval.into());
@@ -96,6 +96,6 @@ pub(crate) fn sock_send(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
 
 pub(crate) fn sock_shutdown(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     let [fd, how] = slots(args)?;
-    let descriptor = call.ctx.table().get(int(fd))?;
+    let descriptor = call.ctx.table().get(guest_fd(fd))?;
     Ok(socket(&descriptor, rights::SOCK_SHUTDOWN)?.shutdown(int(how))?)
 }

@@ -13,7 +13,7 @@ use crate::readdir::{Entry, FIRST};
 use crate::state::save::{Saving, unknown};
 use crate::state::{Access, Contents, Identity, SaveError, SavedKind, guest_path};
 use crate::table::{Descriptor, Kind};
-use crate::types::Filetype;
+use crate::types::{Filetype, GuestFd};
 
 /// Entries that are given at once.
 const BLOCK: usize = 256;
@@ -78,7 +78,7 @@ impl Saving {
     /// What the guest opened by a path: nothing but sockets, which are lost anyway, is carried.
     pub(crate) fn opened(
         &mut self,
-        fd: u32,
+        fd: GuestFd,
         open: &Descriptor,
         opened: &Opened,
     ) -> Result<SavedKind, SaveError> {

@@ -17,7 +17,7 @@ use crate::guest::PATH_MAX;
 use crate::pending::PendingPoll;
 use crate::poll::MAX_SUBSCRIPTIONS;
 use crate::readdir::Position;
-use crate::types::{Await, Filetype, Subscription, fdflags, rights};
+use crate::types::{Await, Filetype, GuestFd, Subscription, fdflags, rights};
 
 const MAGIC: &[u8; 6] = b"wdWASI";
 
@@ -25,7 +25,7 @@ const MAGIC: &[u8; 6] = b"wdWASI";
 const VERSION: u16 = 1;
 
 /// Descriptors have smaller numbers: the table of them has a place for each.
-pub(crate) const MAX_FD: u32 = 1 << 20;
+pub(crate) const MAX_FD: GuestFd = GuestFd::from_u32(1 << 20);
 
 /// The longest name in a directory that hosts know.
 const NAME_MAX: usize = 255;
@@ -91,10 +91,10 @@ impl WasiState {
             .list(|input| Ok(SavedPreopen { name: input.string()?, ordinal: input.u32()? }))?;
         let contents = input
             .list(|input| Ok(Contents { bytes: input.bytes()?.to_vec(), mtim: input.u64()? }))?;
-        let mut next = 0;
+        let mut next = GuestFd::FIRST;
         let descriptors = input.list(|input| {
             let descriptor = input.descriptor(preopens.len(), contents.len(), next)?;
-            next = descriptor.fd + 1;
+            next = descriptor.fd.add(1);
             Ok(descriptor)
         })?;
         let pending = input.option(Reader::pending)?;
@@ -163,7 +163,7 @@ impl Writer {
     }
 
     fn descriptor(&mut self, saved: &Saved) {
-        self.u32(saved.fd);
+        self.u32(saved.fd.as_u32());
         self.u8(saved.filetype as u8);
         self.u16(saved.flags);
         self.u64(saved.base);
@@ -242,11 +242,11 @@ impl Writer {
                 }
                 Await::Read(fd) => {
                     out.u8(2);
-                    out.u32(fd);
+                    out.u32(fd.as_u32());
                 }
                 Await::Write(fd) => {
                     out.u8(3);
-                    out.u32(fd);
+                    out.u32(fd.as_u32());
                 }
             }
         });
@@ -359,9 +359,9 @@ impl<'b> Reader<'b> {
         &mut self,
         preopens: usize,
         contents: usize,
-        next: u32,
+        next: GuestFd,
     ) -> Result<Saved, StateError> {
-        let fd = self.u32()?;
+        let fd = GuestFd::from_u32(self.u32()?);
         self.check((next..MAX_FD).contains(&fd), "descriptors are not in order, or too many")?;
         let raw = self.u8()?;
         let Some(filetype) = Filetype::decode(raw) else {
@@ -462,8 +462,8 @@ impl<'b> Reader<'b> {
                     timeout: input.u64()?,
                     absolute: absolute == 1,
                 },
-                2 => Await::Read(input.u32()?),
-                3 => Await::Write(input.u32()?),
+                2 => Await::Read(GuestFd::from_u32(input.u32()?)),
+                3 => Await::Write(GuestFd::from_u32(input.u32()?)),
                 other => return input.fail(format!("nothing can be waited for by {other}")),
             };
             Ok(Subscription { userdata, event })

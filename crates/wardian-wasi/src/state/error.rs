@@ -1,6 +1,7 @@
 //! What can go wrong, for people.
 
 use crate::errno::Errno;
+use crate::types::GuestFd;
 
 /// Why the state of a program cannot be saved. Nothing has changed: the program can continue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +11,7 @@ pub enum SaveError {
     #[error("descriptor {fd} cannot be saved: it is {what}; {advice}")]
     NotCarried {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// What it is, with its path if it has one.
         what: String,
         /// What to do.
@@ -24,7 +25,7 @@ pub enum SaveError {
     )]
     Unlinked {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// The path that it had.
         path: String,
         /// Bytes in it.
@@ -36,7 +37,7 @@ pub enum SaveError {
     #[error("descriptor {fd} cannot be saved: the host answers `{error}` when asked about {what}")]
     Host {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// What was asked for.
         what: String,
         /// What the host says.
@@ -84,7 +85,7 @@ pub enum RestoreError {
     #[error("descriptor {fd}, {path:?}, cannot be opened again: {problem}")]
     Open {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// The guest's path.
         path: String,
         /// Why.
@@ -99,7 +100,7 @@ pub enum RestoreError {
     )]
     Changed {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// The guest's path.
         path: String,
         /// Its size when the state was saved.
@@ -114,7 +115,7 @@ pub enum RestoreError {
     )]
     TooMany {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// How many may be open.
         limit: usize,
     },
@@ -124,7 +125,7 @@ pub enum RestoreError {
     )]
     Twice {
         /// The guest's number.
-        fd: u32,
+        fd: GuestFd,
         /// What it claims.
         what: String,
     },

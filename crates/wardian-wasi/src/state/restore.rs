@@ -100,7 +100,7 @@ impl WasiCtxBuilder {
     ) -> Result<WasiCtx, RestoreError> {
         let given = self.stdio.len() + self.preopens.len() + self.sockets.len();
         let limit = self.max_descriptors.max(given);
-        if let Some(last) = state.descriptors.last().filter(|last| last.fd as usize >= limit) {
+        if let Some(last) = state.descriptors.last().filter(|last| last.fd.index() >= limit) {
             return Err(RestoreError::TooMany { fd: last.fd, limit });
         }
         let envs = if options.env_of_builder { self.env_strings() } else { state.envs.clone() };

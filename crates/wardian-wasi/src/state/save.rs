@@ -16,7 +16,7 @@ use crate::host;
 use crate::origin::{Home, Origin};
 use crate::readdir::Position;
 use crate::table::{Descriptor, Kind};
-use crate::types::ClockId;
+use crate::types::{ClockId, GuestFd};
 use wardian_types::IndexVec;
 
 /// How large files that were removed may be in all, unless set otherwise: see
@@ -144,9 +144,9 @@ pub(crate) struct Saving {
 }
 
 impl Saving {
-    fn descriptor(&mut self, fd: u32, open: &Descriptor) -> Result<Saved, SaveError> {
+    fn descriptor(&mut self, fd: GuestFd, open: &Descriptor) -> Result<Saved, SaveError> {
         if fd >= MAX_FD {
-            let what = format!("beyond the {MAX_FD} descriptors that a state can have");
+            let what = format!("past the {MAX_FD} descriptors that a state can have");
             return Err(SaveError::NotCarried { fd, what, advice: "let the guest close it" });
         }
         let stat = open.fdstat();
@@ -184,7 +184,7 @@ impl Saving {
     }
 }
 
-fn stdio(fd: u32, role: u8, kind: &Kind) -> Result<SavedKind, SaveError> {
+fn stdio(fd: GuestFd, role: u8, kind: &Kind) -> Result<SavedKind, SaveError> {
     let position = match kind {
         Kind::Stream(stream) => stream.position(),
         Kind::File(file) => {
@@ -196,7 +196,11 @@ fn stdio(fd: u32, role: u8, kind: &Kind) -> Result<SavedKind, SaveError> {
     Ok(SavedKind::Stdio { role, position })
 }
 
-pub(crate) fn listing(fd: u32, path: &str, dir: &Dir) -> Result<Option<Vec<Position>>, SaveError> {
+pub(crate) fn listing(
+    fd: GuestFd,
+    path: &str,
+    dir: &Dir,
+) -> Result<Option<Vec<Position>>, SaveError> {
     let listing = dir.positions().map_err(|error| failed(fd, path, error))?;
     if listing.as_ref().is_some_and(|listing| listing.len() > LISTING_LIMIT) {
         let what = format!(
@@ -207,12 +211,12 @@ pub(crate) fn listing(fd: u32, path: &str, dir: &Dir) -> Result<Option<Vec<Posit
     Ok(listing)
 }
 
-pub(crate) fn failed(fd: u32, what: &str, error: Errno) -> SaveError {
+pub(crate) fn failed(fd: GuestFd, what: &str, error: Errno) -> SaveError {
     SaveError::Host { fd, what: what.to_owned(), error }
 }
 
 /// No descriptor is so.
-pub(crate) fn unknown(fd: u32) -> SaveError {
+pub(crate) fn unknown(fd: GuestFd) -> SaveError {
     let what = "of an unknown kind".to_owned();
     SaveError::NotCarried { fd, what, advice: "let the guest close it before" }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Saved, SavedKind, WasiState, guest_path};
-use crate::types::Filetype;
+use crate::types::{Filetype, GuestFd};
 
 /// The standard streams, by number.
 pub(super) const STREAMS: [&str; 3] = ["standard input", "standard output", "standard error"];
@@ -81,7 +81,7 @@ impl WasiState {
 
 impl SavedDescriptor<'_> {
     /// The guest's number.
-    pub fn fd(&self) -> u32 {
+    pub fn fd(&self) -> GuestFd {
         self.saved.fd
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wardian_wasi::{
-    Changed, DescriptorKind, DirPerms, Errno, RestoreError, RestoreOptions, SaveError, SaveOptions,
-    WasiCtx, WasiCtxBuilder, WasiState,
+    Changed, DescriptorKind, DirPerms, Errno, GuestFd, RestoreError, RestoreOptions, SaveError,
+    SaveOptions, WasiCtx, WasiCtxBuilder, WasiState,
 };
 
 use crate::support::{CREAT, DIRECTORY, FIXED, Guest, READ, ROOT, Version, WRITE, World, worlds};
@@ -179,7 +179,10 @@ fn removed_files_are_part_of_the_state() {
 
         let error = world.ctx.save_with(&SaveOptions::new().unlinked_limit(14)).unwrap_err();
         let path = "/root/only".to_owned();
-        assert_eq!(error, SaveError::Unlinked { fd: only as u32, path, size: 3, limit: 14 });
+        assert_eq!(
+            error,
+            SaveError::Unlinked { fd: GuestFd::from_u32(only as u32), path, size: 3, limit: 14 }
+        );
     });
 }
 
@@ -431,7 +434,7 @@ fn numbers_have_a_limit() {
     let restore =
         |limit| builder(&world).max_descriptors(limit).restore(&state, &RestoreOptions::new());
     let error = restore(24).unwrap_err();
-    assert_eq!(error, RestoreError::TooMany { fd: 24, limit: 24 });
+    assert_eq!(error, RestoreError::TooMany { fd: GuestFd::from_u32(24), limit: 24 });
     assert!(restore(25).is_ok());
 }
 
@@ -443,7 +446,7 @@ fn a_state_can_be_shown() {
     let state = saved(&world.ctx);
     assert_eq!(state.args(), ["prog"]);
     let file = state.descriptors().last().unwrap();
-    assert_eq!((file.fd(), file.kind()), (5, DescriptorKind::File));
+    assert_eq!((file.fd(), file.kind()), (GuestFd::from_u32(5), DescriptorKind::File));
     assert_eq!((file.path().as_deref(), file.size()), (Some("/root/file"), Some(0)));
     let root = state.descriptors().nth(3).unwrap();
     assert_eq!(root.listed(), Some(1));

@@ -60,7 +60,7 @@ fn try_out(world: &World, state: &WasiState) -> bool {
     let options = RestoreOptions::new().changed(Changed::Accept);
     let Ok(ctx) = builder.restore(state, &options) else { return false };
     let mut guest = Guest::new(ctx, Version::Preview1, false);
-    let fds: Vec<u64> = state.descriptors().map(|d| u64::from(d.fd())).collect();
+    let fds: Vec<u64> = state.descriptors().map(|d| u64::from(d.fd().as_u32())).collect();
     for fd in fds {
         guest.reset();
         let (buf, out) = (guest.alloc(500), guest.alloc(8));
@@ -192,7 +192,7 @@ fn rights_are_no_more_than_a_program_has() {
         .unwrap();
     let mut guest = Guest::new(ctx, Version::Preview1, false);
     for fd in state.descriptors() {
-        let number = u64::from(fd.fd());
+        let number = u64::from(fd.fd().as_u32());
         let (_, _, base, inheriting) = guest.fdstat(number);
         let most = match fd.to_string().split_once(' ').unwrap().1 {
             name if name.contains("directory") => {
@@ -207,5 +207,5 @@ fn rights_are_no_more_than_a_program_has() {
     }
     // The file of the read-only directory is open for reading.
     let fixed = state.descriptors().find(|d| d.path().is_some_and(|p| p == "fixed/sub/file"));
-    assert_eq!(guest.write(u64::from(fixed.unwrap().fd()), b"x"), Err(Errno::Badf));
+    assert_eq!(guest.write(u64::from(fixed.unwrap().fd().as_u32()), b"x"), Err(Errno::Badf));
 }

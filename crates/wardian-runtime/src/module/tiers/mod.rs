@@ -20,6 +20,7 @@ mod made;
 mod profile;
 mod published;
 mod queue;
+mod warm;
 
 pub(crate) use hot::CompileRequest;
 pub use hot::Tier;

@@ -56,6 +56,9 @@ struct Served {
 /// A module, by its address, and work.
 type Key = (usize, Work);
 
+/// A function of a module.
+type Function = (Weak<ModuleInner>, DefinedFuncIndex);
+
 struct Wanted {
     asked: u32,
     /// Microseconds that it may take.
@@ -222,17 +225,22 @@ impl Shared {
     fn compile_warm<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        idle: &mut Idle,
+        idle: &mut Idle<Function>,
     ) -> MutexGuard<'a, State> {
         let modules = state.modules();
         state.looking = true;
         drop(state);
-        let found = idle.find(&modules);
+        notify(idle);
+        let found = idle.look(|| modules.iter().find_map(take_warm));
         let mut state = self.lock();
         state.looking = false;
         let Some(job) = found else { return state };
         let key = (job.module.as_ptr() as usize, job.work);
-        self.run(state, key, false, || idle.run(job))
+        let compile = || {
+            idle.run((job.module.clone(), job.work.defined()), || job.run());
+            notify(idle);
+        };
+        self.run(state, key, false, compile)
     }
 
     /// Does some work while others use the state.
@@ -257,6 +265,19 @@ impl Shared {
         self.done.notify_all();
         state
     }
+}
+
+/// A function that is warm, of a module that is still there.
+fn take_warm(module: &Weak<ModuleInner>) -> Option<Job> {
+    let work = module.upgrade()?.take_warm()?;
+    Some(Job { module: module.clone(), work })
+}
+
+/// Has the interpreter ask for what was compiled while nothing was hot, at the next call or round of the function.
+fn notify(idle: &mut Idle<Function>) {
+    idle.notify(|(module, defined)| {
+        module.upgrade().is_some_and(|module| module.notify_compiled(*defined))
+    });
 }
 
 impl State {

@@ -14,13 +14,13 @@ use crate::state::save::{Saving, failed, listing, unknown};
 use crate::state::{Access, Contents, ContentsIndex, Identity, SaveError, SavedKind, guest_path};
 use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};
-use crate::types::{Filestat, Filetype, NewTime, NewTimes};
+use crate::types::{Filestat, Filetype, GuestFd, NewTime, NewTimes};
 
 impl Saving {
     /// What the guest opened by a path.
     pub(crate) fn opened(
         &mut self,
-        fd: u32,
+        fd: GuestFd,
         open: &Descriptor,
         opened: &Opened,
     ) -> Result<SavedKind, SaveError> {
@@ -77,7 +77,7 @@ impl Saving {
     /// A removed file, whose contents are added to the list if they are not in it. Descriptors of the same file share it.
     fn contents(
         &mut self,
-        fd: u32,
+        fd: GuestFd,
         path: &str,
         host: BorrowedFd<'_>,
         stat: &Stat,
