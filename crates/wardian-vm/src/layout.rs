@@ -86,8 +86,9 @@ pub struct StoreCtx {
     pub entry_sp: StackAddr,
     /// Opaque pointer to the owner's data, for host functions.
     pub owner: OwnerPtr,
-    /// Rust functions behind the builtins, in the order of [`Builtin`].
-    pub builtins: *const CodeAddr,
+    /// Rust functions behind the builtins, in the order of [`Builtin`]. Pointers, not addresses: they are constants, and
+    /// nobody exposes the provenance of those.
+    pub builtins: *const *const (),
     /// Stack pointer at a trap caught by signal.
     pub trap_sp: StackAddr,
     /// The link register then, where the processor has one.

@@ -27,7 +27,7 @@ impl State {
             let store = self.store();
             *self.fp.offset(header::IP) = self.ip as u64;
             (*store).interp_sp = StackAddr::of(self.far(top));
-            f((*(*store).builtins.add(usize::from(which))).to_function())
+            f(*(*store).builtins.add(usize::from(which)))
         }
     }
 

@@ -136,7 +136,7 @@ unsafe fn whether(
         let store = *vmctx.word::<*mut StoreCtx>(CtxOffset::of(instance::STORE));
         *fp.offset(header::IP) = ip as u64;
         (*store).interp_sp = StackAddr::of(top);
-        let address: *const () = (*(*store).builtins.add(Builtin::RefTest as usize)).to_function();
+        let address: *const () = *(*store).builtins.add(Builtin::RefTest as usize);
         let builtin: Fn2 = std::mem::transmute(address);
         let is = builtin(vmctx, word, ty.into());
         (*store).interp_sp = StackAddr::NULL;

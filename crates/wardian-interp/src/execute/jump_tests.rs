@@ -12,7 +12,7 @@ use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
 use wardian_types::{CodeOffset, DefinedFuncIndex};
-use wardian_vm::addr::{CodeAddr, CtxOffset, StackAddr};
+use wardian_vm::addr::{CtxOffset, StackAddr};
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{FrameSlot, Function, SERVICES, exit, flag, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
@@ -163,8 +163,8 @@ extern "C" fn one() -> u64 {
 /// Runs it in a store and an instance that are made by hand, with this first operand. If `asks`, the
 /// runtime is asked wherever code has run long enough for that.
 fn run(opcode: Opcode, first: u64, asks: bool) {
-    let mut builtins = [CodeAddr::of(zero as *const ()); Builtin::COUNT + SERVICES];
-    builtins[Builtin::RefTest as usize] = CodeAddr::of(one as *const ());
+    let mut builtins = [zero as *const (); Builtin::COUNT + SERVICES];
+    builtins[Builtin::RefTest as usize] = one as *const ();
     let mut bytes = vec![0_u64; 8192];
     let memory = VmMemory { base: bytes.as_mut_ptr().cast(), len: (8 * bytes.len()).into() };
     let mut elements = [0_u64; 64];

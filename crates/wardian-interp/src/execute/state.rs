@@ -379,14 +379,14 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn builtin(&self, builtin: Builtin) -> *const () {
         // SAFETY: the store has as many, which are addresses of functions.
-        unsafe { (*(*self.store()).builtins.add(builtin as usize)).to_function() }
+        unsafe { *(*self.store()).builtins.add(builtin as usize) }
     }
 
     /// The address of a service.
     #[inline(always)]
     pub(super) unsafe fn service(&self, service: Service) -> *const () {
         // SAFETY: the store has as many, which are addresses of functions.
-        unsafe { (*(*self.store()).builtins.add(service as usize)).to_function() }
+        unsafe { *(*self.store()).builtins.add(service as usize) }
     }
 }
 

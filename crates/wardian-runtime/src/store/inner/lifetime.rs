@@ -25,7 +25,7 @@ impl<T: Embedder> StoreData<T> {
     pub fn new(engine: &Engine, data: T) -> Box<StoreData<T>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let ctx = StoreCtx {
-            builtins: crate::call::builtins::TABLE.as_ptr().cast(),
+            builtins: crate::call::builtins::TABLE.as_ptr(),
             interpret: Some(crate::call::interpret::interpret),
             unwind: Some(crate::call::unwind::unwind),
             ..StoreCtx::default()
