@@ -272,8 +272,8 @@ unsafe fn run(
         set_activation(store, &activation);
         // The thread that interrupts sets the word, makes every processor pass a barrier, and reads the
         // thread: so either it sees this thread, or this thread sees the word. The fence costs nothing here;
-        // it only keeps the compiler from swapping the two.
-        (*store).thread.store(thread.as_usize(), Ordering::Relaxed);
+        // it only keeps the compiler from swapping the two. Who sees the address is to see the handle, which may be new.
+        (*store).thread.store(thread.as_usize(), Ordering::Release);
         // Likewise for a thread that closes the instance.
         if outer.is_null() {
             (*store).root.store(root.ctx.as_usize(), Ordering::Relaxed);
