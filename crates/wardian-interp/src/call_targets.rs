@@ -12,7 +12,8 @@
 //! more than a fifth of the calls has a word in the end (the algorithm of Misra and Gries), and its votes say how often
 //! it was called at least.
 //!
-//! Threads that share the module may lose each other's votes, which makes the words less exact, and no code wrong.
+//! Threads that share the module may lose each other's calls and votes, and change words while they are read. That makes the
+//! words less exact, and no code wrong.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wardian_vm::addr::CtxOffset;
@@ -20,7 +21,7 @@ use wardian_vm::addr::CtxOffset;
 /// What a call through a table or a reference called, as far as that was noted: see [`CallTargets::most`] for what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallTargets<F> {
-    /// Calls that were noted.
+    /// Calls that were noted: as many as there are votes, or more.
     calls: u64,
     /// At most [`WORDS`] functions, the most frequent first, each with how often it was called at least.
     votes: Vec<(F, u64)>,
@@ -34,7 +35,7 @@ impl<F> Default for CallTargets<F> {
 
 impl<F: Copy + Ord> CallTargets<F> {
     /// So many calls, of which at least so many called each of these functions. Of a function that is there twice, and of
-    /// more functions than are kept, the calls are counted as those of others.
+    /// more functions than are kept, the calls are counted as those of others. There are never fewer calls than votes.
     pub fn new(calls: u64, votes: impl IntoIterator<Item = (F, u64)>) -> CallTargets<F> {
         let mut known: Vec<(F, u64)> = Vec::new();
         for (function, count) in votes {
@@ -42,7 +43,8 @@ impl<F: Copy + Ord> CallTargets<F> {
                 known.push((function, count));
             }
         }
-        CallTargets { calls, votes: known }.sorted()
+        let targets = CallTargets { calls, votes: known }.sorted();
+        CallTargets { calls: calls.max(targets.sum()), ..targets }
     }
 
     /// Calls that were noted.
@@ -117,7 +119,8 @@ const MOST_CALLS: u64 = u16::MAX as u64;
 #[inline(always)]
 pub(crate) fn note(words: &[AtomicU64; WORDS], entry: CtxOffset) {
     let first = words[0].load(Relaxed);
-    if first >= MOST_CALLS * CALL {
+    // There may be more votes than calls: threads lose each other's.
+    if first >= MOST_CALLS * CALL || votes(first) >= MOST_CALLS {
         return;
     }
     if entry_of(first) == entry && votes(first) != 0 {
@@ -136,7 +139,8 @@ fn note_other(words: &[AtomicU64; WORDS], entry: CtxOffset) {
         if votes(before) == 0 {
             free = free.or(Some(word));
         } else if entry_of(before) == entry {
-            return word.store(before + VOTE, Relaxed);
+            let vote = if votes(before) < MOST_CALLS { VOTE } else { 0 };
+            return word.store(before + vote, Relaxed);
         }
     }
     if let Some(word) = free {
@@ -199,6 +203,35 @@ mod tests {
         assert_eq!(of(one_of_many), [], "most calls call others");
         let after_others = (0..1000).chain(std::iter::repeat_n(u32::MAX, 60_000));
         assert_eq!(of(after_others), [u32::MAX], "after a beginning");
+    }
+
+    /// What threads leave that come between each other's loads and stores.
+    #[test]
+    fn there_are_never_more_votes_than_calls() {
+        let word = |calls, votes, entry| AtomicU64::new(calls * CALL + votes * VOTE + entry);
+        let words = [word(3, 2, 7), word(0, 9, 8), word(0, 0, 0), word(0, 1, 7)];
+        let found = noted(&words);
+        assert_eq!((found.calls(), found.votes().len()), (11, 2));
+        let bounds = found.votes().iter().map(|(_, votes)| (*votes, found.most(*votes)));
+        assert_eq!(bounds.collect::<Vec<_>>(), [(9, 9), (2, 2)]);
+    }
+
+    #[test]
+    fn the_fields_of_a_word_do_not_run_over_into_each_other() {
+        let word = |calls, votes, entry| AtomicU64::new(calls * CALL + votes * VOTE + entry);
+        for (calls, votes_of_first) in [(MOST_CALLS - 9, 5), (MOST_CALLS - 1, MOST_CALLS)] {
+            let others = [8, 9, 10].map(|entry| word(0, MOST_CALLS, entry));
+            let [second, third, fourth] = others;
+            let words = [word(calls, votes_of_first, 7), second, third, fourth];
+            for entry in [7, 8, 9, 10, 7] {
+                note(&words, CtxOffset::from_u32(entry));
+            }
+            let left = words.each_ref().map(|word| word.load(Relaxed));
+            assert!(left[0] / CALL >= calls, "{left:x?}");
+            assert!(votes(left[0]) >= votes_of_first, "{left:x?}");
+            assert!(left[1..].iter().all(|word| word / VOTE == MOST_CALLS), "{left:x?}");
+            assert_eq!(left.map(|word| entry_of(word).as_u32()), [7, 8, 9, 10]);
+        }
     }
 
     /// How often a function is among some calls.

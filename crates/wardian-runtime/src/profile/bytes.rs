@@ -135,8 +135,7 @@ impl Reader<'_> {
         }
         // What is not as it would be written is none.
         let targets = CallTargets::new(calls, votes.iter().copied());
-        let sum = votes.iter().fold(0_u64, |sum, (_, votes)| sum.saturating_add(*votes));
-        (targets.votes() == votes && sum <= calls).then_some(targets)
+        (targets.votes() == votes && targets.calls() == calls).then_some(targets)
     }
 }
 
