@@ -267,7 +267,7 @@ fn profile(engine: &Engine, module: &Module) {
 }
 
 fn cover(engine: &Engine, module: &Module) {
-    let (bytes, map) = CoverageMap::instrument(module);
+    let (bytes, map) = CoverageMap::instrument(module).expect("it is valid");
     let counted = match Module::new(engine, bytes) {
         Ok(module) => module,
         Err(error) => panic!("the instrumented module is refused: {error}"),

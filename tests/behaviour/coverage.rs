@@ -1,7 +1,7 @@
 //! Coverage: that counts are exact, whatever the shape of the code, and that guests do not notice.
 
 use crate::matrix::{Behaviour, module};
-use wardian::{Engine, Instance, Linker, Module, SharedMemory, Store};
+use wardian::{Engine, EngineKind, Instance, Linker, Module, SharedMemory, Store};
 use wardian_observe::{CoverageMap, CoverageReport, Share};
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -14,11 +14,12 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("coverage changes no memory, and no name", memories),
     ("coverage of threads is one", threads),
     ("coverage can be asked for by names that lie", hostile),
+    ("coverage of a module that is not valid is an error", invalid),
 ];
 
 /// Calls the export `run` of an instrumented module once for each argument.
 fn run(engine: &Engine, original: &Module, arguments: &[i32]) -> (CoverageReport, Vec<i32>) {
-    let (bytes, map) = CoverageMap::instrument(original);
+    let (bytes, map) = CoverageMap::instrument(original).unwrap();
     let module = Module::new(engine, bytes).expect("the instrumented module is valid");
     let mut store = Store::new(engine, ());
     let instance = Instance::new(&mut store, &module, &[]).unwrap();
@@ -221,7 +222,7 @@ fn branches(engine: &Engine) {
     let original = module(engine, BRANCHES);
     let arguments = [0, 1, 2, 3, -1];
     let (plain, expected) = run(engine, &original, &arguments);
-    let (bytes, map) = CoverageMap::instrument_branches(&original);
+    let (bytes, map) = CoverageMap::instrument_branches(&original).unwrap();
     let instrumented = Module::new(engine, bytes).expect("the instrumented module is valid");
     let mut store = Store::new(engine, ());
     let instance = Instance::new(&mut store, &instrumented, &[]).unwrap();
@@ -255,7 +256,7 @@ fn branches(engine: &Engine) {
 
 fn lines(engine: &Engine) {
     let original = Module::new(engine, include_bytes!("../programs/lines.wasm")).unwrap();
-    let (bytes, map) = CoverageMap::instrument(&original);
+    let (bytes, map) = CoverageMap::instrument(&original).unwrap();
     let module = Module::new(engine, bytes).unwrap();
     let mut store = Store::new(engine, ());
     let instance = Instance::new(&mut store, &module, &[]).unwrap();
@@ -285,7 +286,7 @@ fn memories(engine: &Engine) {
     let original = module(engine, guest);
     let (report, results) = run(engine, &original, &[0]);
     assert_eq!((results, report.functions[0].calls), (vec![144], 1));
-    let (bytes, map) = CoverageMap::instrument(&original);
+    let (bytes, map) = CoverageMap::instrument(&original).unwrap();
     assert_eq!(map.import(), None);
     let instrumented = Module::new(engine, bytes).unwrap();
     let names: Vec<&str> = instrumented.info().exports.iter().map(|e| e.name.as_str()).collect();
@@ -294,8 +295,23 @@ fn memories(engine: &Engine) {
     assert_eq!(customs, ["kept", "name"]);
     // Modules without any of the sections that something is added to.
     for guest in ["(module)", "(module (func))", "(module (global i32 (i32.const 0)) (func))"] {
-        let (bytes, _) = CoverageMap::instrument(&module(engine, guest));
+        let (bytes, _) = CoverageMap::instrument(&module(engine, guest)).unwrap();
         Module::new(engine, bytes).unwrap();
+    }
+}
+
+/// What is validated lazily may be a module that is not valid.
+fn invalid(engine: &Engine) {
+    let mut config = engine.config().clone();
+    let config = config.engine(EngineKind::Interpreted).lazy_validation(true);
+    let lazy = Engine::new(config).unwrap();
+    for body in ["(i32.add)", "(br 7)", "(local.get 3) (drop)", "(call 9)"] {
+        let module = Module::new(&lazy, format!("(module (func) (func {body}))")).unwrap();
+        let expected = module.ensure_valid().unwrap_err().to_string();
+        let errors = [CoverageMap::instrument(&module), CoverageMap::instrument_branches(&module)];
+        for error in errors.map(Result::unwrap_err) {
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }
 
@@ -303,7 +319,7 @@ fn threads(engine: &Engine) {
     let guest = r#"(module (import "env" "memory" (memory 1 1 shared))
       (func $work (export "work") (param i32)
         (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#;
-    let (bytes, map) = CoverageMap::instrument(&module(engine, guest));
+    let (bytes, map) = CoverageMap::instrument(&module(engine, guest)).unwrap();
     let instrumented = Module::new(engine, bytes).unwrap();
     let shared = |ty| SharedMemory::new(engine, ty).unwrap();
     let counters = shared(map.import().expect("all threads count in one memory"));

@@ -130,8 +130,8 @@ impl Observer for CoverageObserver {
         let original = Module::from_vec(&engine, bytes, &CompileOptions::new())
             .map_err(|error| input.unusable(error))?;
         let (bytes, map) = match self.branches {
-            true => CoverageMap::instrument_branches(&original),
-            false => CoverageMap::instrument(&original),
+            true => CoverageMap::instrument_branches(&original)?,
+            false => CoverageMap::instrument(&original)?,
         };
         input.bytes = bytes;
         self.seen().map = Some(map);

@@ -28,7 +28,7 @@ use wardian::{MemoryType, Module, Result, SharedMemory, inspect::InternalModule}
 ///     (func $never)
 ///     (func (export "run") (param i32)
 ///         (if (local.get 0) (then (call $never)) (else (call $leaf) (call $leaf)))))"#)?;
-/// let (bytes, map) = CoverageMap::instrument(&original);
+/// let (bytes, map) = CoverageMap::instrument(&original)?;
 /// let module = Module::new(&engine, bytes)?;
 ///
 /// let mut store = Store::new(&engine, ());
@@ -64,26 +64,30 @@ impl CoverageMap {
     /// exports that were there, keep their indices and names; custom sections stay, without those that
     /// are about code offsets, which are other ones now.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// A function is not valid, which is possible only with [`wardian::Config::lazy_validation`]:
-    /// [`Module::ensure_valid`] says so before.
-    pub fn instrument(module: &Module) -> (Vec<u8>, CoverageMap) {
+    /// A function is not valid, which is possible only with [`wardian::Config::lazy_validation`].
+    pub fn instrument(module: &Module) -> Result<(Vec<u8>, CoverageMap)> {
         CoverageMap::with_counters(module, false)
     }
 
     /// As [`CoverageMap::instrument`], with counters for both outcomes of each `br_if`, `if` and `select`, and for each
     /// target of a `br_table`: [`FileCoverage::branches`](crate::FileCoverage::branches) has them.
-    pub fn instrument_branches(module: &Module) -> (Vec<u8>, CoverageMap) {
+    ///
+    /// # Errors
+    ///
+    /// As for [`CoverageMap::instrument`].
+    pub fn instrument_branches(module: &Module) -> Result<(Vec<u8>, CoverageMap)> {
         CoverageMap::with_counters(module, true)
     }
 
-    fn with_counters(module: &Module, has_branches: bool) -> (Vec<u8>, CoverageMap) {
+    fn with_counters(module: &Module, has_branches: bool) -> Result<(Vec<u8>, CoverageMap)> {
+        module.ensure_valid()?;
         let blocks = blocks::of(module);
         let branches = if has_branches { branches::of(module, &blocks) } else { Vec::new() };
         let counters = Counters::new(module, blocks.len() + branches::counters(&branches));
         let bytes = rewrite::rewrite(module, &blocks, &branches, &counters);
-        (bytes, CoverageMap { original: module.clone(), blocks, branches, counters })
+        Ok((bytes, CoverageMap { original: module.clone(), blocks, branches, counters }))
     }
 
     /// How many counters there are.
