@@ -38,6 +38,7 @@ mod inspection;
 mod instance_pre;
 mod instances;
 mod isolation;
+mod kept;
 mod lazy_validation;
 mod legacy_exceptions;
 mod limits;
@@ -118,6 +119,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     instances::TABLE,
     isolation::TABLE,
     callee_saved::TABLE,
+    kept::TABLE,
     lazy_validation::TABLE,
     legacy_exceptions::TABLE,
     limits::TABLE,

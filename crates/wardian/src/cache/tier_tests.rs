@@ -91,6 +91,22 @@ fn code_of_hot_loops_is_kept() {
     assert_eq!(counted(&next), 0, "it was never interpreted");
 }
 
+/// Without notes it is not known what there is code of.
+#[test]
+fn code_with_unreadable_notes_is_not_used() {
+    let cache = Arc::new(Memory::default());
+    assert_eq!(call(&module(&cache, 1000, LOOP), 20_000, 1), Ok((0..20_000).sum()));
+    assert!(module(&cache, 1000, LOOP).0.code_size() > 0);
+    for code in cache.0.lock().unwrap().0.values_mut() {
+        *code = code.clone().with_notes(vec![1, 2, 3]);
+    }
+    for is_known in [false, true] {
+        let next = module(&cache, 1000, LOOP);
+        assert_eq!(next.0.code_size() > 0, is_known);
+        assert_eq!(call(&next, 20_000, 1), Ok((0..20_000).sum()));
+    }
+}
+
 const IDENTITY: &str = r#"(module (func (export "f") (param i32) (result i32) (local.get 0)))"#;
 
 /// What was interpreted often, but not so often that it was hot, is compiled when the next process begins.

@@ -101,7 +101,7 @@ impl Module {
             None => wardian_module::Module::decode(bytes, features, threads)?,
         };
         let module = Module::of(ModuleInner::new(engine.inner(), decoded, key)?);
-        let loops = module.use_profile(options, cached.as_mut())?;
+        let loops = module.use_profile(options, &mut cached)?;
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
@@ -134,18 +134,22 @@ impl Module {
 
     /// Uses the profile that is kept beside the code in the cache, in a tiered engine, or else that of the options. The former
     /// includes the latter, whose hash is a part of the key in the cache. Returns of which loops the cache has code, if it has
-    /// a profile.
+    /// a profile. Code of which that is not known is not used.
     fn use_profile(
         &self,
         options: &CompileOptions<'_>,
-        cached: Option<&mut CompiledCode>,
+        cached: &mut Option<CompiledCode>,
     ) -> Result<Option<Vec<KeptLoop>>> {
-        let notes = cached.map(CompiledCode::take_notes).unwrap_or_default();
-        let in_tiers = self.0.engine.kind() == EngineKind::Tiered;
-        if let Some(notes) = Notes::from_bytes(&notes).filter(|_| in_tiers) {
-            let loops = notes.loops.clone();
-            self.0.use_notes(notes);
-            return Ok(Some(loops));
+        let notes = cached.as_mut().map(CompiledCode::take_notes).unwrap_or_default();
+        if !notes.is_empty() && self.0.engine.kind() == EngineKind::Tiered {
+            match Notes::from_bytes(&notes) {
+                Some(notes) => {
+                    let loops = notes.loops.clone();
+                    self.0.use_notes(notes);
+                    return Ok(Some(loops));
+                }
+                None => *cached = None,
+            }
         }
         if let Some(profile) = options.profile {
             self.0.use_profile(&profile.0)?;

@@ -52,9 +52,8 @@ impl ModuleInner {
     /// Puts what was hot into the engine's cache, with what was there before, so that another process begins with it
     /// compiled, begins at once to compile what else is hot, and knows what calls through tables and references called.
     pub(crate) fn keep_hot(&self) {
-        let (Some(cache), EngineKind::Tiered) = (self.engine.cache(), self.engine.kind()) else {
-            return;
-        };
+        let cache = self.engine.cache().filter(|_| self.engine.kind() == EngineKind::Tiered);
+        let (Some(cache), Ok(compiler)) = (cache, self.engine.compiler()) else { return };
         let mut made = self.made();
         if made.is_kept || !self.is_worth_keeping(&made) {
             return;
@@ -70,9 +69,7 @@ impl ModuleInner {
         let notes = self.notes(loops, &made.given_up);
         drop(made);
         // What cannot be laid out is not kept.
-        if let Ok(compiler) = self.engine.compiler()
-            && let Ok(code) = compiler.assemble(functions)
-        {
+        if let Ok(code) = compiler.assemble(functions) {
             let code = code.with_notes(notes.to_bytes());
             let key = self.cache_key();
             cache.put(&key, &code.with_origin(*key.as_bytes()));
