@@ -12,12 +12,12 @@ use crate::outcome::note;
 use ear::Ear;
 use host::{OnPurpose, World};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use wardian::{
     CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Linker, Module, Result, Store,
-    TypedFunc, listener::FunctionFilter,
+    TypedFunc, cache::DiskCache, listener::FunctionFilter,
 };
 
 const TEXT: &str = r#"(module $m
@@ -41,6 +41,20 @@ const TEXT: &str = r#"(module $m
       (local.set $sum (i32.add (local.get $sum) (call $leaf (call $act (local.get 0)))))
       (br_if $l (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))))
     (local.get $sum))
+  ;; A loop that is unrolled.
+  (func $sum (export "sum") (type $t) (local $sum i32)
+    (local.set 0 (i32.mul (local.get 0) (i32.const 40)))
+    (loop $l
+      (local.set $sum (i32.add (local.get $sum) (local.get 0)))
+      (br_if $l (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))))
+    (local.get $sum))
+  ;; What is called is compiled into this, by a profile.
+  (func $pick (export "pick") (type $t) (local $sum i32)
+    (loop $l
+      (local.set $sum (i32.add (local.get $sum)
+        (call_indirect (type $t) (local.get 0) (i32.const 2))))
+      (br_if $l (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))))
+    (local.get $sum))
   (func $slow (export "slow") (type $t) (local $sum i32)
     (loop $l
       (local.set $sum (i32.add (local.get $sum)
@@ -53,35 +67,55 @@ fn expected(name: &str, n: i32) -> i32 {
     let rounds = || (1..=n.max(1)).map(|i| if n > 0 { i } else { n });
     match name {
         "leaf" => n + 1,
-        "loop" => rounds().map(|i| i + 1).sum(),
+        "loop" | "pick" => rounds().map(|i| i + 1).sum(),
+        "sum" if n > 0 => (1..=40 * n).sum(),
+        "sum" => 40 * n,
         "slow" => rounds().map(|i| i + expected("mid", i)).sum(),
         _ if n <= 0 => n + 1,
         _ => n + expected("mid", n - 1),
     }
 }
 
-const SYNC: [&str; 4] = ["mid", "tail", "loop", "leaf"];
+const SYNC: [&str; 6] = ["mid", "tail", "loop", "leaf", "sum", "pick"];
 
-/// Engines, each with the module.
+/// Engines, each with the module; the last two begin with what earlier ones have kept in a cache.
 static ENGINES: LazyLock<Vec<(Engine, Module)>> = LazyLock::new(|| {
-    let mut engines = Vec::new();
-    for (kind, signals, background) in [
+    let with_module = |engine: Engine| {
+        let module = Module::new(&engine, TEXT).expect("it is a module");
+        (engine, module)
+    };
+    let engines = [
         (EngineKind::Interpreted, true, false),
         (EngineKind::Compiled, true, false),
         (EngineKind::Compiled, false, false),
         (EngineKind::Tiered, true, false),
         (EngineKind::Tiered, true, true),
         (EngineKind::Interpreted, false, false),
-    ] {
-        let mut config = Config::new();
-        config.engine(kind).signals(signals).hot_after(Some(2)).compile_threads(2);
-        config.background_compilation(background).stack_size(512 << 10);
-        let engine = Engine::new(&config).expect("the configuration works");
-        let module = Module::new(&engine, TEXT).expect("it is a module");
+    ];
+    let engines = engines.map(|(kind, signals, background)| engine(kind, signals, background));
+    let mut engines: Vec<_> = engines.into_iter().map(with_module).collect();
+    let folder = tempfile::tempdir().expect("a folder of its own");
+    for background in [false, false, true] {
+        let engine = engine(EngineKind::Tiered, true, background);
+        let cache = DiskCache::new(folder.path().join("cache")).expect("the folder is our own");
+        engine.set_cache(Some(Arc::new(cache)));
+        let (engine, module) = with_module(engine);
+        let linker = linker(&engine);
+        (0..4).for_each(|_| works(&linker, &module, &[]));
+        module.keep_compiled(Duration::ZERO);
         engines.push((engine, module));
     }
+    // The first of these began with nothing.
+    engines.remove(engines.len() - 3);
     engines
 });
+
+fn engine(kind: EngineKind, signals: bool, background: bool) -> Engine {
+    let mut config = Config::new();
+    config.engine(kind).signals(signals).hot_after(Some(2)).compile_threads(2);
+    config.background_compilation(background).stack_size(512 << 10);
+    Engine::new(&config).expect("the configuration works")
+}
 
 fn linker(engine: &Engine) -> Linker<World> {
     let mut linker = Linker::new(engine);
@@ -117,8 +151,10 @@ pub(crate) fn run(data: &[u8]) {
 fn works(linker: &Linker<World>, module: &Module, data: &[u8]) {
     let mut store = Store::new(linker.engine(), World::quiet(data));
     let instance = linker.instantiate(&mut store, module).expect("nothing is in the way");
-    let mid = instance.typed_func::<i32, i32>(&mut store, "mid").expect("it is exported");
-    assert_eq!(mid.call(&mut store, 3).expect("nothing stops it"), expected("mid", 3));
+    for name in SYNC {
+        let f = instance.typed_func::<i32, i32>(&mut store, name).expect("it is exported");
+        assert_eq!(f.call(&mut store, 3).expect("nothing stops it"), expected(name, 3));
+    }
 }
 
 /// Instances and calls in one store, until the store is to go.
@@ -169,7 +205,7 @@ fn function(store: &mut Store<World>, instance: Instance, name: &str) -> TypedFu
 }
 
 fn plain(store: &mut Store<World>, instance: Instance) {
-    let (name, n) = (SYNC[store.data_mut().below(4)], store.data_mut().below(5) as i32);
+    let (name, n) = (SYNC[store.data_mut().below(SYNC.len())], store.data_mut().below(5) as i32);
     let f = function(store, instance, name);
     let mut options = CallOptions::new();
     if store.data_mut().below(2) == 0 {

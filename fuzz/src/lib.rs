@@ -25,6 +25,8 @@ mod calls;
 mod generate;
 #[path = "../../tests/differential/heard.rs"]
 mod heard;
+#[path = "../../tests/differential/kept.rs"]
+mod kept;
 #[path = "../../tests/differential/mutate.rs"]
 mod mutate;
 #[path = "../../tests/differential/places.rs"]

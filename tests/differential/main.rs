@@ -10,6 +10,7 @@ mod calls;
 mod carried;
 mod generate;
 mod heard;
+mod kept;
 mod mutate;
 mod places;
 mod processes;

@@ -7,10 +7,12 @@
 use crate::random::Random;
 use libtest_mimic::Failed;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use wardian::{
     Config, Engine, EngineKind, Func, Instance, Module, Store, Val,
+    cache::DiskCache,
     listener::{Call, FunctionFilter, FunctionListener},
     stack::StackIterator,
 };
@@ -71,7 +73,9 @@ pub(crate) fn compare(seed: u64) -> Result<(), Failed> {
     let bytes = wat::parse_str(&text).map_err(|e| format!("seed {seed}: {e}\n{text}"))?;
     crate::RAN[1].fetch_add(1, Ordering::Relaxed);
     let mut expected: Option<Vec<String>> = None;
-    for (name, engine) in ENGINES.iter() {
+    let folder = tempfile::tempdir()?;
+    let again = started_again(folder.path());
+    for (name, engine) in ENGINES.iter().chain(&again) {
         let lines = run(engine, seed, &bytes, functions);
         let Some(expected) = &expected else {
             expected = Some(lines);
@@ -91,6 +95,21 @@ pub(crate) fn compare(seed: u64) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Engines that begin with what the one before has kept in a cache, but for the first.
+fn started_again(folder: &Path) -> Vec<(String, Engine)> {
+    let hot_after = [3, 1, 3].into_iter().filter(|_| cfg!(feature = "jit"));
+    let engine = |hot_after| {
+        let mut config = Config::new();
+        config.engine(EngineKind::Tiered).hot_after(Some(hot_after));
+        config.background_compilation(false).compile_threads(1);
+        let engine = Engine::new(&config).expect("the configuration works");
+        let cache = DiskCache::new(folder.join("cache")).expect("the folder is our own");
+        engine.set_cache(Some(Arc::new(cache)));
+        (format!("tiered, hot after {hot_after}, with a cache"), engine)
+    };
+    hot_after.map(engine).collect()
 }
 
 fn run(engine: &Engine, seed: u64, bytes: &[u8], functions: usize) -> Vec<String> {

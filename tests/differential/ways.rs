@@ -9,6 +9,7 @@ pub(crate) struct Way {
     pub(crate) engine: Engine,
     /// Whether some functions have listeners.
     pub(crate) listened: bool,
+    pub(crate) counts_fuel: bool,
 }
 
 /// All of them; the first that is listened to, and the first that is not, are what the others are
@@ -16,7 +17,12 @@ pub(crate) struct Way {
 ///
 /// A build without the compiled engine has but two: what is compared then is that listeners change nothing.
 pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
-    let way = |name, engine: &Engine, listened| Way { name, engine: engine.clone(), listened };
+    let way = |name, engine: &Engine, listened| Way {
+        name,
+        engine: engine.clone(),
+        listened,
+        counts_fuel: true,
+    };
     let interpreted = engine(EngineKind::Interpreted, 0, true);
     let mut ways = vec![
         way("interpreted", &interpreted, false),

@@ -221,7 +221,7 @@ pub(crate) fn call(
         Err(error) => heard::error(error),
     };
     let store = store.as_context_mut();
-    let (fuel, log) = (store.fuel()?, &store.data().log);
+    let (fuel, log) = (store.fuel().unwrap_or_default(), &store.data().log);
     log.write(format!("{name} {ty}: {reported}; {fuel} fuel"));
     done
 }
@@ -235,8 +235,10 @@ fn call_host(
 ) -> Result<()> {
     hold(caller.data_mut(), params);
     let params: Vec<_> = params.iter().map(|v| show(&caller, v)).collect();
-    let (fuel, place) = (caller.fuel()?, heard::backtrace(&caller.backtrace()));
-    let line = format!("host {index} {}; {fuel} fuel, at{place}", params.join(", "));
+    // Not every way counts it.
+    let (fuel, place) = (caller.fuel(), heard::backtrace(&caller.backtrace()));
+    let left = fuel.as_ref().map_or(0, |fuel| *fuel);
+    let line = format!("host {index} {}; {left} fuel, at{place}", params.join(", "));
     let world = caller.data_mut();
     world.log.write(line);
     world.calls += 1;
@@ -249,7 +251,7 @@ fn call_host(
         5..=6 => snapshot(&mut caller, types, false),
         7 => snapshot(&mut caller, types, true),
         8..=11 => restore(&mut caller)?,
-        12 => caller.set_fuel(fuel.saturating_sub(100))?,
+        12 if fuel.is_ok() => caller.set_fuel(left.saturating_sub(100))?,
         13 => meddle(&mut caller)?,
         14 => throw(&mut caller)?,
         15 => caller.as_context_mut().gc(),

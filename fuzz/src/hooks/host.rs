@@ -248,7 +248,7 @@ fn nest(caller: &mut Caller<'_, World>, instance: Option<Instance>) -> Result<()
     if caller.data().depth >= DEPTH {
         return Ok(());
     }
-    let (name, n) = (SYNC[caller.data_mut().below(4)], caller.data_mut().below(3) as i32);
+    let (name, n) = (SYNC[caller.data_mut().below(SYNC.len())], caller.data_mut().below(3) as i32);
     let f = instance.typed_func::<i32, i32>(&mut *caller, name).expect("it is exported");
     let mut options = CallOptions::new();
     if caller.data_mut().below(12) == 0 {
