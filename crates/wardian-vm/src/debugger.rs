@@ -41,7 +41,7 @@ struct Descriptor {
 const REGISTER: u32 = 1;
 const UNREGISTER: u32 = 2;
 
-/// Where there is compiled code, the two symbols are defined here.
+/// Where there is compiled code and debuggers look for the symbols in ELF files, the two are defined here.
 #[cfg(all(
     any(target_arch = "aarch64", target_arch = "x86_64"),
     any(target_os = "linux", target_os = "android"),
@@ -78,7 +78,7 @@ mod symbols {
     }
 }
 
-/// Elsewhere no code is compiled, and nothing looks for it.
+/// Elsewhere nothing looks for them.
 #[cfg(not(all(
     any(target_arch = "aarch64", target_arch = "x86_64"),
     any(target_os = "linux", target_os = "android"),

@@ -30,6 +30,7 @@
 //! that lead to the frames are those that the executor wrote before the first of the handlers came.
 
 use super::ReturnAddress;
+pub(crate) use super::unread::Registers;
 use crate::addr::{CodeAddr, StackAddr, VmCtxPtr};
 use crate::callee_saved::CalleeSaved;
 use crate::entries::EntryIndex;
@@ -168,49 +169,3 @@ pub(crate) fn return_address(
 
 /// Nothing is ever published.
 pub(crate) fn publish_instructions(_start: CodeAddr, _len: usize) {}
-
-/// The registers of a thread that a signal interrupted: nobody needs them, see above.
-#[allow(dead_code, reason = "there may be no signals either")]
-pub(crate) struct Registers<'a>(std::marker::PhantomData<&'a mut std::ffi::c_void>);
-
-#[allow(dead_code, reason = "as above")]
-impl Registers<'_> {
-    /// # Safety
-    ///
-    /// None: the context is not looked at.
-    pub(crate) unsafe fn new(_context: *mut std::ffi::c_void) -> Self {
-        Registers(std::marker::PhantomData)
-    }
-
-    pub(crate) fn pc(&self) -> CodeAddr {
-        CodeAddr::NULL
-    }
-
-    pub(crate) fn sp(&self) -> StackAddr {
-        StackAddr::NULL
-    }
-
-    pub(crate) fn fp(&self) -> StackAddr {
-        StackAddr::NULL
-    }
-
-    pub(crate) fn link(&self) -> CodeAddr {
-        CodeAddr::NULL
-    }
-
-    pub(crate) fn on_signal_stack(&self) -> bool {
-        false
-    }
-
-    /// # Safety
-    ///
-    /// None: there is no such function.
-    pub(crate) unsafe fn unframed(&self) -> Option<CodeAddr> {
-        None
-    }
-
-    /// Nothing is left: a guest is never at an instruction of its own.
-    pub(crate) fn leave(&mut self, _store: *mut StoreCtx, _status: u64) {
-        no_code()
-    }
-}

@@ -1,7 +1,7 @@
 //! What depends on the processor: one file each, all with the same verbs.
 //!
-//! Code is generated for processors under Linux only: under other systems the stubs would have to know their
-//! conventions, and the handlers their records of registers. Miri runs no machine code.
+//! Code is generated under Linux, and for x86-64 under Windows, whose convention the stubs know. Under other systems the
+//! handlers would have to know the records of registers. Miri runs no machine code.
 //!
 //! | verb | does |
 //! |---|---|
@@ -28,12 +28,24 @@
 #[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android"), not(miri)))]
 mod aarch64;
 #[cfg(not(all(
+    any(
+        all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")),
+        all(target_arch = "x86_64", any(target_os = "linux", target_os = "android", windows)),
+    ),
+    not(miri)
+)))]
+mod interpreted_only;
+#[cfg(not(all(
     any(target_arch = "aarch64", target_arch = "x86_64"),
     any(target_os = "linux", target_os = "android"),
     not(miri)
 )))]
-mod interpreted_only;
-#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "android"), not(miri)))]
+mod unread;
+#[cfg(all(
+    target_arch = "x86_64",
+    any(target_os = "linux", target_os = "android", windows),
+    not(miri)
+))]
 mod x86_64;
 
 #[cfg(all(
@@ -43,14 +55,16 @@ mod x86_64;
 ))]
 pub(crate) use aarch64::*;
 #[cfg(not(all(
-    any(target_arch = "aarch64", target_arch = "x86_64"),
-    any(target_os = "linux", target_os = "android"),
+    any(
+        all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")),
+        all(target_arch = "x86_64", any(target_os = "linux", target_os = "android", windows)),
+    ),
     not(miri)
 )))]
 pub(crate) use interpreted_only::*;
 #[cfg(all(
     target_arch = "x86_64",
-    any(target_os = "linux", target_os = "android"),
+    any(target_os = "linux", target_os = "android", windows),
     not(miri)
 ))]
 pub(crate) use x86_64::*;

@@ -1,4 +1,4 @@
-//! Switching stacks on x86-64 (System V).
+//! Switching stacks on x86-64. Guests and stubs speak System V; under Windows the stubs translate where they call Rust.
 //!
 //! ```text
 //!  embedder's stack                          wasm stack
@@ -34,6 +34,7 @@ use std::arch::naked_asm;
 use std::mem::offset_of;
 
 mod cfi;
+mod convention;
 
 /// Puts the callee-saved registers, and the host stack pointer before, on the embedder's stack; `rdi` = store.
 macro_rules! keep_host {
@@ -123,6 +124,13 @@ macro_rules! to_guest {
 mod bytes;
 mod interpreted;
 mod poll;
+#[cfg(unix)]
+mod registers;
+
+#[cfg(windows)]
+pub(crate) use super::unread::Registers;
+#[cfg(unix)]
+pub(crate) use registers::Registers;
 
 pub(crate) use interpreted::{
     ENTRIES, closed_stub, enter_segment, entry_offset, host_entry, interpreted_entries,
@@ -151,7 +159,7 @@ pub(crate) unsafe fn enter(
 }
 
 #[unsafe(naked)]
-unsafe extern "C" fn enter_naked(
+unsafe extern "sysv64" fn enter_naked(
     _store: *mut StoreCtx,
     _ctx: VmCtxPtr,
     _code: CodeAddr,
@@ -192,7 +200,7 @@ pub(crate) unsafe fn resume(store: *mut StoreCtx) -> u64 {
 }
 
 #[unsafe(naked)]
-unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
+unsafe extern "sysv64" fn resume_naked(_store: *mut StoreCtx) -> u64 {
     naked_asm!(
         keep_host!(),
         "mov rsp, [rdi + {wasm_sp}]",
@@ -301,7 +309,7 @@ unsafe extern "C" fn host_stub_naked() {
     naked_asm!(
         keep_guest!(),
         to_host!(),
-        "call [rdi + {dispatch}]",
+        convention::call_host!("[rdi + {dispatch}]"),
         // A host function that succeeds still ends the guest if it is to be stopped.
         "or rax, [rbx + {interrupt}]",
         to_guest!(),
@@ -335,7 +343,7 @@ unsafe extern "C" fn direct_stub_naked<const N: usize>() {
         ".endif",
         "mov rsi, rsp",
         to_host!(),
-        "call [rdi + {dispatch}]",
+        convention::call_host!("[rdi + {dispatch}]"),
         "or rax, [rbx + {interrupt}]",
         // The result is in one of the two, if there is one; neither changes the flags.
         "mov rax, [rbp - {record}]",
@@ -373,7 +381,7 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         keep_guest!(),
         to_host!(),
         "mov rax, [rbx + {builtins}]",
-        "call [rax + 8 * {n}]",
+        convention::call_host!("[rax + 8 * {n}]"),
         // For a guest that is resumed because it was interrupted in vain.
         "mov [rbp - {record}], rax",
         "mov rcx, [rbx + {end}]",
@@ -407,9 +415,9 @@ unsafe extern "C" fn listen_stub_naked<const N: usize>() {
          mov [rax + {wasm_sp}], r11
          mov rsp, [rax]",
         cfi::note_entry!(),
-        "mov rax, [rax + {builtins}]
-         call [rax + 8 * {n}]
-         test rax, rax
+        "mov rax, [rax + {builtins}]",
+        convention::call_host!("[rax + 8 * {n}]"),
+        "test rax, rax
          jnz 2f
          .cfi_remember_state
          leave
@@ -454,82 +462,6 @@ pub(crate) fn builtin_stubs() -> [CodeAddr; Builtin::COUNT] {
     stubs[Builtin::MoveBytes as usize] = bytes::move_stub();
     stubs[Builtin::FillBytes as usize] = bytes::fill_stub();
     stubs
-}
-
-/// The registers of a thread that a signal interrupted.
-pub(crate) struct Registers<'a>(&'a mut libc::ucontext_t);
-
-impl<'a> Registers<'a> {
-    /// # Safety
-    ///
-    /// `context` is the third argument of a signal handler that is still running.
-    pub(crate) unsafe fn new(context: *mut libc::c_void) -> Registers<'a> {
-        // SAFETY: the system passes a `ucontext_t` that only this handler uses.
-        Registers(unsafe { &mut *context.cast::<libc::ucontext_t>() })
-    }
-
-    fn get(&self, register: libc::c_int) -> usize {
-        self.0.uc_mcontext.gregs[register as usize] as usize
-    }
-
-    pub(crate) fn pc(&self) -> CodeAddr {
-        CodeAddr::from_usize(self.get(libc::REG_RIP))
-    }
-
-    pub(crate) fn sp(&self) -> StackAddr {
-        StackAddr::from_usize(self.get(libc::REG_RSP))
-    }
-
-    pub(crate) fn fp(&self) -> StackAddr {
-        StackAddr::from_usize(self.get(libc::REG_RBP))
-    }
-
-    /// The link register, which this processor does not have.
-    pub(crate) fn link(&self) -> CodeAddr {
-        CodeAddr::NULL
-    }
-
-    /// Whether the thread was on its alternate stack for signals: in another handler.
-    pub(crate) fn on_signal_stack(&self) -> bool {
-        let stack = &self.0.uc_stack;
-        self.sp().bytes_from(StackAddr::of(stack.ss_sp)) < stack.ss_size
-    }
-
-    /// The return address of the function that was interrupted, if the frame pointer is its caller's because
-    /// its own frame is not yet made or already gone. The instructions `push rbp; mov rbp, rsp` and `ret`
-    /// show that.
-    ///
-    /// # Safety
-    ///
-    /// The thread was interrupted in compiled code or a stub, and `sp` and the word above it can be
-    /// read.
-    pub(crate) unsafe fn unframed(&self) -> Option<CodeAddr> {
-        let (pc, sp) = (self.pc(), self.sp());
-        // SAFETY: instructions that are about to run can be read; a byte is only looked at after those before
-        // it have shown that the instruction, or its neighbour, is that long.
-        unsafe {
-            let is = |at: CodeAddr, bytes: &[u8]| {
-                (at.as_usize()..).zip(bytes).all(|(at, byte)| *(at as *const u8) == *byte)
-            };
-            let slot = if is(pc, &[0xc3]) || is(pc, &[0x55, 0x48, 0x89, 0xe5]) {
-                sp
-            } else if is(pc, &[0x48, 0x89, 0xe5]) && is(pc.before(), &[0x55]) {
-                sp.above(8)
-            } else {
-                return None;
-            };
-            Some(*slot.as_ptr())
-        }
-    }
-
-    /// Makes the thread leave guest code with `status` when the handler returns.
-    #[inline(never)]
-    pub(crate) fn leave(&mut self, store: *mut StoreCtx, status: u64) {
-        let registers = &mut self.0.uc_mcontext.gregs;
-        registers[libc::REG_RIP as usize] = exit as *const () as i64;
-        registers[libc::REG_RBX as usize] = store as i64;
-        registers[libc::REG_RAX as usize] = status as i64;
-    }
 }
 
 /// Size of `push rbp; mov rbp, rsp`, with which every function begins.

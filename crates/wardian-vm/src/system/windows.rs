@@ -1,4 +1,4 @@
-//! Windows. Guests are interpreted, memories are checked, and nothing comes as a signal.
+//! Windows. Memories are checked, and nothing comes as a signal or an exception: compiled code checks everything, too.
 //!
 //! Address space is reserved, and committed where it is to be accessible. What is committed counts against what the
 //! system has, whether it is used or not.
@@ -19,7 +19,7 @@ use windows_sys::Win32::Foundation::{
     ERROR_COMMITMENT_LIMIT, ERROR_IO_DEVICE, ERROR_NOT_ENOUGH_MEMORY, ERROR_TOO_MANY_OPEN_FILES,
     FILETIME,
 };
-use windows_sys::Win32::System::Diagnostics::Debug::ReadProcessMemory;
+use windows_sys::Win32::System::Diagnostics::Debug::{FlushInstructionCache, ReadProcessMemory};
 use windows_sys::Win32::System::LibraryLoader::{
     GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
     GetModuleFileNameW, GetModuleHandleExW,
@@ -131,8 +131,11 @@ pub(crate) unsafe fn make_writable(at: *mut u8, len: usize) -> io::Result<()> {
 /// As for [`empty`].
 pub(crate) unsafe fn make_executable(at: *mut u8, len: usize) -> io::Result<()> {
     let mut before = 0;
-    // SAFETY: the caller's promise.
-    done(unsafe { VirtualProtect(at.cast(), len, PAGE_EXECUTE_READ, &mut before) })
+    // SAFETY: the caller's promise. The second call changes nothing.
+    unsafe {
+        done(VirtualProtect(at.cast(), len, PAGE_EXECUTE_READ, &mut before))?;
+        done(FlushInstructionCache(GetCurrentProcess(), at.cast(), len))
+    }
 }
 
 /// # Errors

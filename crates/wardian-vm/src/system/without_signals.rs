@@ -1,5 +1,5 @@
-//! Systems without signals: guests are interpreted, which checks everything, and look at the interrupt word at calls and
-//! at loop headers.
+//! Systems without signals: interpreted and compiled code checks everything, and looks at the interrupt word at calls
+//! and at loop headers.
 
 pub(crate) mod thread;
 

@@ -1,5 +1,5 @@
-//! Systems on which who may use a folder is not known: there is no cache. Guests are interpreted there, so that nothing
-//! would be kept.
+//! Systems on which who may use a folder is not known: there is no cache. Where code is compiled each process compiles
+//! anew.
 
 use super::entry::Entry;
 use std::io;

@@ -37,7 +37,7 @@ pub(crate) unsafe fn enter_segment(
 }
 
 #[unsafe(naked)]
-unsafe extern "C" fn enter_segment_naked(
+unsafe extern "sysv64" fn enter_segment_naked(
     _store: *mut StoreCtx,
     _ctx: VmCtxPtr,
     _code: CodeAddr,
