@@ -1,6 +1,7 @@
 //! One guest uses up what it can have, while other stores of the same engine work on other threads: it gets
 //! an error at its limit, they get right results, soon.
 
+#[cfg(unix)]
 mod system;
 mod wasi;
 
@@ -24,8 +25,11 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a guest that opens all files that it can hurts no other", wasi::descriptors),
     ("a guest that starts all threads that it can hurts no other", wasi::threads),
     ("many memories end at a limit, and others are made afterwards", memories),
+    #[cfg(unix)]
     ("where the system has no more mappings, what is there works", system::mappings),
+    #[cfg(unix)]
     ("where the system has no more address space, what is there works", system::address_space),
+    #[cfg(unix)]
     ("where the system has no more descriptors, what is there works", system::descriptors),
 ];
 

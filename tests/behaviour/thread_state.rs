@@ -7,8 +7,10 @@ use std::time::Duration;
 use wardian::{Engine, StopReason, Store, TrapCode};
 
 pub(crate) const TABLE: &[Behaviour] = &[
+    #[cfg(unix)]
     ("a thread that blocks all signals runs guests", blocked),
     ("destructors of thread-local values run guests", ending),
+    #[cfg(unix)]
     ("a thread's signals are as before after its guests", signals_afterwards),
 ];
 
@@ -38,6 +40,7 @@ fn all_endings(engine: &Engine) -> bool {
     true
 }
 
+#[cfg(unix)]
 fn blocked(engine: &Engine) {
     let engine = engine.clone();
     let thread = std::thread::spawn(move || {
@@ -81,6 +84,7 @@ fn ending(engine: &Engine) {
     }
 }
 
+#[cfg(unix)]
 fn signals_afterwards(engine: &Engine) {
     // Handlers of the process run on the alternate stack: it must not be one that has been unmapped.
     for _ in 0..20 {
