@@ -51,7 +51,7 @@ pub struct World {
     pub store: Box<StoreCtx>,
     pub instances: Vec<Box<Instance>>,
     slots: Vec<u64>,
-    builtins: Vec<CodeAddr>,
+    builtins: Vec<*const ()>,
     hosts: Vec<Box<HostFunc>>,
     boundary: Box<Boundary>,
     /// Whether functions stay without a target for the runtime to call.
@@ -82,7 +82,7 @@ impl World {
             store: Box::new(store),
             instances: Vec::new(),
             slots: vec![0xdead_dead_dead; count],
-            builtins: vec![CodeAddr::of(unexpected as *const ()); Builtin::COUNT + SERVICES],
+            builtins: vec![unexpected as *const (); Builtin::COUNT + SERVICES],
             hosts: Vec::new(),
             boundary: Box::new(Boundary::of_embedder(0)),
             by_runtime: false,
@@ -91,26 +91,26 @@ impl World {
             start: 0,
         });
         let b = &mut world.builtins;
-        b[Builtin::MemoryGrow as usize] = CodeAddr::of(memory_grow as *const ());
-        b[Builtin::MemoryCopy as usize] = CodeAddr::of(memory_copy as *const ());
-        b[Builtin::MemoryFill as usize] = CodeAddr::of(memory_fill as *const ());
-        b[Builtin::RefTest as usize] = CodeAddr::of(ref_test as *const ());
-        b[Builtin::RefFunc as usize] = CodeAddr::of(ref_func as *const ());
-        b[Builtin::OutOfFuel as usize] = CodeAddr::of(out_of_fuel as *const ());
-        b[Builtin::TableGrow as usize] = CodeAddr::of(log3 as *const ());
-        b[Builtin::AtomicWait32 as usize] = CodeAddr::of(log4 as *const ());
-        b[Builtin::AtomicNotify as usize] = CodeAddr::of(log3 as *const ());
-        b[Builtin::TableFill as usize] = CodeAddr::of(log4 as *const ());
-        b[Builtin::TableInit as usize] = CodeAddr::of(log5 as *const ());
-        b[Builtin::MemoryInit as usize] = CodeAddr::of(log5 as *const ());
-        b[Builtin::TableCopy as usize] = CodeAddr::of(log5 as *const ());
-        b[Builtin::ElemDrop as usize] = CodeAddr::of(log1 as *const ());
-        b[Builtin::AtomicWait64 as usize] = CodeAddr::of(log4 as *const ());
-        b[Builtin::DataDrop as usize] = CodeAddr::of(log1 as *const ());
-        b[Service::Resolve as usize] = CodeAddr::of(resolve as *const ());
-        b[Service::ResolveImport as usize] = CodeAddr::of(resolve_import as *const ());
-        b[Service::ResolveRef as usize] = CodeAddr::of(resolve_ref as *const ());
-        b[Service::Hot as usize] = CodeAddr::of(hot as *const ());
+        b[Builtin::MemoryGrow as usize] = memory_grow as *const ();
+        b[Builtin::MemoryCopy as usize] = memory_copy as *const ();
+        b[Builtin::MemoryFill as usize] = memory_fill as *const ();
+        b[Builtin::RefTest as usize] = ref_test as *const ();
+        b[Builtin::RefFunc as usize] = ref_func as *const ();
+        b[Builtin::OutOfFuel as usize] = out_of_fuel as *const ();
+        b[Builtin::TableGrow as usize] = log3 as *const ();
+        b[Builtin::AtomicWait32 as usize] = log4 as *const ();
+        b[Builtin::AtomicNotify as usize] = log3 as *const ();
+        b[Builtin::TableFill as usize] = log4 as *const ();
+        b[Builtin::TableInit as usize] = log5 as *const ();
+        b[Builtin::MemoryInit as usize] = log5 as *const ();
+        b[Builtin::TableCopy as usize] = log5 as *const ();
+        b[Builtin::ElemDrop as usize] = log1 as *const ();
+        b[Builtin::AtomicWait64 as usize] = log4 as *const ();
+        b[Builtin::DataDrop as usize] = log1 as *const ();
+        b[Service::Resolve as usize] = resolve as *const ();
+        b[Service::ResolveImport as usize] = resolve_import as *const ();
+        b[Service::ResolveRef as usize] = resolve_ref as *const ();
+        b[Service::Hot as usize] = hot as *const ();
         world.store.builtins = world.builtins.as_ptr();
         let base = vec![0_u64; HEAP / 8].leak().as_mut_ptr().cast();
         world.store.heap = HeapWords { base, next: 64, limit: HEAP as u64 };
