@@ -16,6 +16,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("malformed modules tell the byte and what was expected", malformed),
     ("a feature that is off is named", features),
     ("a component is recognised", component),
+    #[cfg(unix)]
     ("a signal that cannot interrupt is refused", signal),
     ("without debug information there are no source lines", no_source_lines),
     ("errors of usage and limits tell their kind apart", kinds),
@@ -292,6 +293,7 @@ fn no_source_lines(engine: &Engine) {
     assert!(reported.contains("0: f (offset"), "{reported}");
 }
 
+#[cfg(unix)]
 fn signal(_: &Engine) {
     // SIGSEGV, SIGKILL, and numbers that are no signals.
     for number in [11, 9, 0, -3, 4000] {
