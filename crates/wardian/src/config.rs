@@ -70,8 +70,8 @@ impl Config {
     }
 
     /// Whether the background threads of a tiered engine, while nothing is hot, compile functions that have counted a part of what
-    /// makes them hot. They do so only where there is more than one processor, and while they get one to themselves. A guest is
-    /// sooner as fast as it will be, for more processor time. Default: on.
+    /// makes them hot: none that takes long, and none with a [`Config::compile_threads`] of one. A thread that has to share its
+    /// processor pauses in between. A guest reaches its final speed sooner, for more processor time. Default: on.
     pub fn idle_compilation(&mut self, on: bool) -> &mut Config {
         self.settings.idle_compilation = on;
         self

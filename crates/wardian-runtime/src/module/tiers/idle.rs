@@ -5,14 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a thread that has found nothing waits at least until it looks again, and how much longer than looking took.
+/// How long a thread that has found nothing waits at least until it looks again.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The same as a multiple of the time that looking took.
 const PER_LOOK: u32 = 30;
 /// How often the interpreter is notified that a function was compiled: a notification is lost if a count is written
 /// over it.
 const NOTIFICATIONS: u32 = 3;
-/// Idle work takes at most about this part of a processor that the thread does not have to itself.
-const PART: u32 = 10;
+/// A thread that had to share its processor pauses for so many times as long as it compiled.
+const PER_JOB: u32 = 10;
 
 /// What a thread knows of its idle work. Functions are named by `F`.
 pub(super) struct Idle<F> {
@@ -50,7 +51,7 @@ impl<F> Idle<F> {
         compile();
         let (took, used) = (began.elapsed(), wardian_vm::thread_nanoseconds().wrapping_sub(used));
         if !is_alone(took, Duration::from_nanos(used)) {
-            self.next = Instant::now() + took * PART;
+            self.next = Instant::now() + took * PER_JOB;
         }
     }
 

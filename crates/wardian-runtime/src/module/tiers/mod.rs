@@ -11,6 +11,8 @@
 //! interpreter calls the runtime, which has the function compiled, or, if the counter ran out in a loop, that
 //! loop; when that is done, execution continues there. So what runs once, without a hot loop, is never
 //! compiled.
+//!
+//! While nothing is hot, the threads of the queue compile functions whose counters have used up a part of what makes them hot.
 
 mod awaited;
 mod hot;
