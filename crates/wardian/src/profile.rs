@@ -150,7 +150,7 @@ impl<'a> FunctionProfile<'a> {
     }
 
     /// Whether the function became hot as a whole: it was called, and its loops went round, so often that the engine had it
-    /// compiled from its beginning.
+    /// compiled from its beginning; or it came close to that while nothing was hot, with [`Config::idle_compilation`](crate::Config::idle_compilation).
     pub fn is_hot(&self) -> bool {
         self.function.is_hot
     }

@@ -27,7 +27,7 @@ pub struct ModuleProfile {
 pub struct FunctionProfile {
     /// Calls of it and rounds of its loops that were counted.
     pub count: u64,
-    /// Whether it became hot as a whole.
+    /// Whether it became hot as a whole, or was compiled because it was warm.
     pub is_hot: bool,
     /// The headers of its loops that became hot, in the order in which they did.
     pub hot_loops: Vec<CodeOffset>,
