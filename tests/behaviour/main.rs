@@ -49,6 +49,8 @@ mod memories;
 mod module_profiles;
 mod names;
 mod nans;
+#[cfg(unix)]
+mod process_forks;
 mod profiles;
 mod programs;
 mod raw_slots;
@@ -127,6 +129,8 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     memories::TABLE,
     names::TABLE,
     nans::TABLE,
+    #[cfg(unix)]
+    process_forks::TABLE,
     profiles::TABLE,
     programs::TABLE,
     raw_slots::TABLE,

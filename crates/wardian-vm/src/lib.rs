@@ -26,6 +26,7 @@
 pub mod activation;
 pub mod addr;
 mod arch;
+pub mod background;
 mod callee_saved;
 pub mod code_memory;
 pub mod compiled;

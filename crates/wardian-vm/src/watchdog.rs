@@ -1,11 +1,13 @@
 //! The thread that fires deadlines, repeats signals and requests samples.
 
+use crate::background::{Section, outside};
 use crate::interrupt::Interrupter;
 use crate::samples::SampleRing;
 use crate::torture::{self, Point};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// The state of that thread. Samples are requested by the same thread: a late request does no harm.
@@ -14,7 +16,6 @@ pub(crate) struct Watchdog {
     queue: Mutex<Queue>,
     /// Whether the thread was started.
     running: AtomicBool,
-    changed: Condvar,
 }
 
 /// Tasks by time, the earliest first. An entry is removed when the store that it is for goes.
@@ -22,6 +23,8 @@ pub(crate) struct Watchdog {
 pub(crate) struct Queue {
     pub(crate) tasks: BTreeMap<Key, Task>,
     next: u64,
+    /// The thread, which parks until the first task is due.
+    thread: Option<Thread>,
 }
 
 /// The key of an entry: its time, and a number that is unique among entries of the same time.
@@ -95,12 +98,13 @@ fn start_watchdog() -> &'static Watchdog {
     let mut queue = Queue::default();
     match *latest {
         // SAFETY: the handler does nothing but store to an atomic.
-        None => unsafe { crate::system::at_fork_in_child(in_child) },
-        // This process is a child. If another thread of the parent held the queue when it forked, the
-        // child has the lock for ever, and what was queued is lost.
+        None => unsafe { crate::system::at_fork(None, None, Some(in_child)) },
+        // This process is a child. If another thread of the embedder's held the queue when the parent forked, it is locked here
+        // for ever, and what was queued is lost.
         Some(parents) => {
             if let Ok(mut parents) = parents.queue.try_lock() {
                 queue = std::mem::take(&mut parents);
+                queue.thread = None;
             }
         }
     }
@@ -118,14 +122,15 @@ impl Watchdog {
         if self.running.load(Ordering::Acquire) {
             return true;
         }
-        let _queue = self.lock();
+        let mut queue = self.lock();
         if self.running.load(Ordering::Acquire) {
             return true;
         }
         let thread = std::thread::Builder::new().name("wardian-watchdog".into());
         let started = torture::check(Point::Thread).and_then(|()| thread.spawn(|| self.run()));
-        self.running.store(started.is_ok(), Ordering::Release);
-        started.is_ok()
+        queue.thread = started.ok().map(|handle| handle.thread().clone());
+        self.running.store(queue.thread.is_some(), Ordering::Release);
+        queue.thread.is_some()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -140,10 +145,9 @@ impl Watchdog {
         queue.next += 1;
         queue.tasks.insert(key, task);
         let first = queue.tasks.first_key_value().is_some_and(|(first, _)| *first == key);
-        drop(queue);
         // Otherwise the thread wakes up in time anyway.
-        if first {
-            self.changed.notify_one();
+        if let Some(thread) = queue.thread.as_ref().filter(|_| first) {
+            thread.unpark();
         }
         key
     }
@@ -156,6 +160,7 @@ impl Watchdog {
     }
 
     fn run(&'static self) {
+        let _section = Section::enter();
         loop {
             let (key, task) = self.next();
             match task {
@@ -186,8 +191,9 @@ impl Watchdog {
                 }
                 Some((key, _)) => key.at - now,
             };
-            let waited = self.changed.wait_timeout(queue, wait);
-            queue = waited.unwrap_or_else(|e| e.into_inner()).0;
+            drop(queue);
+            outside(|| std::thread::park_timeout(wait));
+            queue = self.lock();
         }
     }
 }

@@ -179,7 +179,12 @@ pub(crate) fn forks() -> u64 {
 /// # Safety
 ///
 /// None: the function is never called.
-pub(crate) unsafe fn at_fork_in_child(_: extern "C" fn()) {}
+pub(crate) unsafe fn at_fork(
+    _: Option<extern "C" fn()>,
+    _: Option<extern "C" fn()>,
+    _: Option<extern "C" fn()>,
+) {
+}
 
 /// The stack of this thread has no addresses that mean anything.
 pub(super) fn stack_bounds() -> Range<StackAddr> {

@@ -28,7 +28,7 @@
 //! | `room` | memory that the system has left |
 //! | `written` | which pages of a private view were written |
 //! | `track`, `written_tracked`, `untrack` | notes which pages are written from now on |
-//! | `forks`, `at_fork_in_child` | notices forks of the process |
+//! | `forks`, `at_fork` | notices forks of the process |
 //! | `Event` | a thing to be waited for in the system, together with others |
 //! | `nanoseconds`, `thread_nanoseconds`, `thread_kernel_nanoseconds` | clocks that a signal handler may read |
 //! | `copy` | copies bytes that may not be there |

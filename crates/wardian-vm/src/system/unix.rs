@@ -171,21 +171,24 @@ pub(crate) fn forks() -> u64 {
     extern "C" fn count() {
         FORKS.fetch_add(1, Ordering::SeqCst);
     }
-    COUNTED.call_once(|| {
-        // SAFETY: the function is there as long as the process, and only changes an atomic number.
-        let _ = unsafe { libc::pthread_atfork(Some(count), None, None) };
-    });
+    // SAFETY: the handler changes an atomic number.
+    COUNTED.call_once(|| unsafe { at_fork(Some(count), None, None) });
     FORKS.load(Ordering::SeqCst)
 }
 
-/// Has a function called in each process that this one forks from now on.
+/// What a fork calls.
+type AtFork = Option<extern "C" fn()>;
+
+/// Has functions called by each fork of this process from now on: before it, after it in this process, and in the child.
 ///
 /// # Safety
 ///
-/// The function does nothing but store to atomic variables.
-pub(crate) unsafe fn at_fork_in_child(act: extern "C" fn()) {
-    // SAFETY: the caller's promise.
-    let _ = unsafe { libc::pthread_atfork(None, None, Some(act)) };
+/// The functions do nothing but use atomic variables and values of the thread that are not dropped, and sleep.
+pub(crate) unsafe fn at_fork(before: AtFork, in_parent: AtFork, in_child: AtFork) {
+    type Handler = Option<unsafe extern "C" fn()>;
+    let handler = |act: AtFork| -> Handler { Some(act?) };
+    // SAFETY: the functions are there as long as the process; the caller's promise.
+    let _ = unsafe { libc::pthread_atfork(handler(before), handler(in_parent), handler(in_child)) };
 }
 
 /// Nanoseconds on the monotonic clock.

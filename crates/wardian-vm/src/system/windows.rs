@@ -194,7 +194,12 @@ pub(crate) fn forks() -> u64 {
 /// # Safety
 ///
 /// None: the function is never called.
-pub(crate) unsafe fn at_fork_in_child(_: extern "C" fn()) {}
+pub(crate) unsafe fn at_fork(
+    _: Option<extern "C" fn()>,
+    _: Option<extern "C" fn()>,
+    _: Option<extern "C" fn()>,
+) {
+}
 
 /// What is waited for together with other handles.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+use wardian_vm::background::{self, Section, outside};
 use wardian_vm::torture::{self, Point};
 
 /// What of a module is being compiled for guests that wait.
@@ -16,6 +17,8 @@ pub(super) struct Awaited(Mutex<HashMap<Work, Arc<Done>>>);
 struct Done {
     done: Mutex<bool>,
     wake: Condvar,
+    /// The process whose thread compiles it: see [`background::generation`].
+    generation: u64,
 }
 
 /// How often a guest that waits looks whether it is to end.
@@ -40,13 +43,17 @@ impl Awaited {
 
     fn begin(&self, module: &Arc<ModuleInner>, work: Work) -> Option<Arc<Done>> {
         let mut under_way = self.under_way();
-        if let Some(done) = under_way.get(&work) {
+        let generation = background::generation();
+        if let Some(done) = under_way.get(&work).filter(|done| done.generation == generation) {
             return Some(done.clone());
         }
-        let done = Arc::new(Done::default());
+        let done = Arc::new(Done { generation, ..Done::default() });
         let (module, notified) = (module.clone(), done.clone());
         let compile = move || {
-            torture::delay();
+            let _section = Section::enter();
+            // It may be the last that has it, and is to drop it here.
+            let module = module;
+            outside(torture::delay);
             // A panic of the compiler must not leave anybody waiting.
             let _ = catch_unwind(AssertUnwindSafe(|| module.compile_hot(work)));
             module.tier.awaited.under_way().remove(&work);

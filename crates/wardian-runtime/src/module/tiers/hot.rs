@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::CodeAddr;
+use wardian_vm::background::outside;
 use wardian_vm::compiled::{CompiledFunction, CompiledIndex, MemoryVariant};
 use wardian_vm::torture::{self, Point};
 
@@ -273,14 +274,14 @@ impl ModuleInner {
         let fail = |e: wardian_vm::compiled::CompileError| Error::compile(e);
         let expected = self.expected_targets(work.defined());
         self.ensure_compilable(work.defined(), expected.iter().map(|(_, target)| *target))?;
-        let function: CompiledFunction = match work {
+        let function: CompiledFunction = outside(|| match work {
             Work::Function { variant, defined } => {
                 compiler.compile_function(info, bytes, defined, variant, &expected)
             }
             Work::Loop { variant, defined, header } => {
                 compiler.compile_loop(info, bytes, defined, header, variant, &expected)
             }
-        }
+        })
         .map_err(fail)?;
         if torture::fails(Point::Compile) {
             return Err(Error::compile("on purpose"));

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::background::outside;
 use wardian_vm::compiled::{CompiledCode, CompiledFunction};
 
 /// Validating so many bytes of code takes longer than reading the cache.
@@ -72,7 +73,9 @@ impl ModuleInner {
         if let Ok(code) = compiler.assemble(functions) {
             let code = code.with_notes(notes.to_bytes());
             let key = self.cache_key();
-            cache.put(&key, &code.with_origin(*key.as_bytes()));
+            let code = code.with_origin(*key.as_bytes());
+            // The embedder's, and possibly on a disk.
+            outside(|| cache.put(&key, &code));
         }
     }
 

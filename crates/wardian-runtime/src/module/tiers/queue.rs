@@ -4,8 +4,10 @@ use super::idle::Idle;
 use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 use wardian_types::{CodeOffset, DefinedFuncIndex};
+use wardian_vm::background::{self, Section, outside};
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::torture::{self, Point};
 
@@ -24,7 +26,6 @@ struct Shared {
     /// Whether threads compile what is warm while nothing is hot.
     idle_work: bool,
     state: Mutex<State>,
-    wake: Condvar,
     /// Notified when some work is done.
     done: Condvar,
 }
@@ -41,10 +42,13 @@ struct State {
     served: HashMap<usize, Served>,
     turn: u64,
     threads: usize,
-    idle: usize,
+    /// Those that have nothing to do.
+    parked: Vec<Thread>,
     closed: bool,
     /// Whether a thread looks for what is warm.
     looking: bool,
+    /// The process that has these threads: see [`background::generation`].
+    generation: u64,
 }
 
 /// A module, and when work of it was last begun.
@@ -107,8 +111,8 @@ impl CompileQueue {
         let new = || Wanted { asked: 0, cost, module: Arc::downgrade(module) };
         let wanted = state.wanted.entry(key).or_insert_with(new);
         wanted.asked = wanted.asked.saturating_add(times);
-        if state.idle > 0 {
-            self.shared.wake.notify_one();
+        if let Some(thread) = state.parked.pop() {
+            thread.unpark();
         } else if state.threads < self.threads {
             let shared = self.shared.clone();
             let builder = std::thread::Builder::new().name("wardian compiler".into());
@@ -174,17 +178,20 @@ impl Drop for CompileQueue {
         let mut state = self.shared.lock();
         state.closed = true;
         state.wanted.clear();
-        self.shared.wake.notify_all();
+        state.parked.drain(..).for_each(|thread| thread.unpark());
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.leave_threads_of_parent();
+        state
     }
 
     /// What each thread does.
     fn work(&self) {
+        let _section = Section::enter();
         let mut idle = Idle::new(self.idle_work);
         let mut state = self.lock();
         let mut since = Instant::now();
@@ -212,12 +219,17 @@ impl Shared {
     }
 
     /// Waits for work, but not longer than this.
-    fn wait<'a>(&self, mut state: MutexGuard<'a, State>, most: Duration) -> MutexGuard<'a, State> {
-        state.idle += 1;
-        let no_work = |s: &mut State| s.choose(self.most_long).is_none() && !s.closed;
-        let waited = self.wake.wait_timeout_while(state, most, no_work);
-        let mut state = waited.unwrap_or_else(|e| e.into_inner()).0;
-        state.idle -= 1;
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        most: Duration,
+    ) -> MutexGuard<'a, State> {
+        let this = std::thread::current();
+        state.parked.push(this.clone());
+        drop(state);
+        outside(|| std::thread::park_timeout(most));
+        let mut state = self.lock();
+        state.parked.retain(|thread| thread.id() != this.id());
         state
     }
 
@@ -254,7 +266,7 @@ impl Shared {
         state.running.push(key);
         state.long += usize::from(long);
         drop(state);
-        torture::delay();
+        outside(torture::delay);
         // A panic of the compiler must not end the thread with the count of threads wrong.
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
             wardian_vm::contain::discard(panic);
@@ -281,6 +293,21 @@ fn notify(idle: &mut Idle<Function>) {
 }
 
 impl State {
+    /// In a process that was forked off there are no threads yet, and what they did is not done.
+    fn leave_threads_of_parent(&mut self) {
+        let generation = background::generation();
+        if self.generation != generation {
+            *self = State {
+                generation,
+                wanted: std::mem::take(&mut self.wanted),
+                served: std::mem::take(&mut self.served),
+                turn: self.turn,
+                closed: self.closed,
+                ..State::default()
+            };
+        }
+    }
+
     /// What is done next: of the module that has waited longest for its turn the hottest, of them the cheapest.
     fn choose(&self, most_long: usize) -> Option<Key> {
         let possible = self.wanted.iter().filter(|(_, w)| !w.is_long() || self.long < most_long);
