@@ -30,6 +30,9 @@ use wardian_vm::interpreted::{CallerLink, Function, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
 use wardian_vm::{EntryKind, segment};
 
+/// How many times as hot as usual a loop has to become whose function is compiled already: its code would be for one call only.
+const ONE_CALL: i32 = 2;
+
 /// Marks the answer of [`StoreInner::hot`] for the beginning of a function: addresses of code are
 /// multiples of more.
 pub(crate) const WHOLE_FUNCTION: usize = 1;
@@ -183,7 +186,7 @@ impl StoreInner {
         wait(crate::module::tiers::ask_again(config.hot_after));
         if header.is_some() && self.install_if_compiled(instance, defined) {
             // Calls that begin from now on go to compiled code. If this one is long nevertheless, its loop is hot anew.
-            wait(module.usual_threshold(defined));
+            wait(module.usual_threshold(defined).saturating_mul(ONE_CALL));
             return Ok(0);
         }
         let ctx = self.ctx();

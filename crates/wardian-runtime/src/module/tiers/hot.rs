@@ -63,12 +63,15 @@ enum LoopState {
 }
 
 /// What becomes of a request for code that begins at a loop.
+#[derive(Debug, PartialEq)]
 enum Answer {
     Known(TierState),
     /// It is no time for it.
     NotYet,
     /// This loop is to be compiled, or made more urgent.
     Compile(CodeOffset),
+    /// The function is to be compiled from its beginning first.
+    CompileWhole,
 }
 
 /// How often a loop is to be asked for if the function has code for another one, which it probably
@@ -154,13 +157,19 @@ impl ModuleInner {
         if self.is_too_complex(defined) {
             return TierState::Failed;
         }
-        let next = {
+        let whole = self.state(variant, defined).get();
+        let answer = {
             let mut loops = self.tier.of(variant).loops();
-            match loops.entry(defined).or_default().ask(header) {
-                Answer::Known(known) => return known,
-                Answer::NotYet => return TierState::Wanted,
-                Answer::Compile(next) => next,
+            loops.entry(defined).or_default().ask(header, whole)
+        };
+        let next = match answer {
+            Answer::Known(known) => return known,
+            Answer::NotYet => return TierState::Wanted,
+            Answer::CompileWhole => {
+                self.want_function(variant, defined, request);
+                return TierState::Wanted;
             }
+            Answer::Compile(next) => next,
         };
         self.want(Work::Loop { variant, defined, header: next }, request);
         let loops = self.tier.of(variant).loops();
@@ -308,8 +317,11 @@ impl HotCode {
 }
 
 impl Loops {
-    /// A frame would continue in compiled code at a loop.
-    fn ask(&mut self, header: CodeOffset) -> Answer {
+    /// A frame would continue in compiled code at a loop of a function that is so far as a whole.
+    ///
+    /// A frame that is in one loop when there is code for another one has probably begun after that was wanted: the function is
+    /// called again and again, and better off compiled from its beginning.
+    fn ask(&mut self, header: CodeOffset, whole: Option<TierState>) -> Answer {
         let state = self.state(header).unwrap_or(LoopState::Asked(0));
         if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.known() {
             return Answer::Known(known);
@@ -327,6 +339,8 @@ impl Loops {
                 self.set(header, LoopState::Asked(times + 1));
                 Answer::NotYet
             }
+            _ if has_code && whole.is_none() => Answer::CompileWhole,
+            _ if has_code && whole == Some(TierState::Wanted) => Answer::NotYet,
             _ => {
                 self.set(header, LoopState::Wanted);
                 Answer::Compile(header)
@@ -453,6 +467,29 @@ mod tests {
             Some(TierState::Compiled(CodeAddr::from_usize(0x1000)))
         );
     }
+
+    #[test]
+    fn a_second_loop_has_the_function_compiled_first() {
+        let [first, second] = [7, 8].map(CodeOffset::from_u32);
+        let code = CodeAddr::from_usize(0x1000);
+        let compiled = TierState::Compiled(code);
+        for (whole, expected) in [
+            (None, Answer::CompileWhole),
+            (Some(TierState::Wanted), Answer::NotYet),
+            (Some(compiled), Answer::Compile(second)),
+            (Some(TierState::Failed), Answer::Compile(second)),
+        ] {
+            let mut loops = Loops::default();
+            assert_eq!(loops.ask(first, whole), Answer::Compile(first));
+            loops.set(first, LoopState::Compiled(code));
+            assert_eq!(loops.ask(first, whole), Answer::Known(compiled));
+            for _ in 1..PATIENCE {
+                assert_eq!(loops.ask(second, whole), Answer::NotYet);
+            }
+            assert_eq!(loops.ask(second, whole), expected, "{whole:?}");
+        }
+    }
+
     #[test]
     fn loops_that_are_not_compiled_have_to_become_hot_anew() {
         let [first, second, third] = [7, 8, 9].map(CodeOffset::from_u32);
