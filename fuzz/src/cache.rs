@@ -13,109 +13,174 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use wardian::{Config, Engine, EngineKind, Instance, Module, Store, cache::DiskCache};
 
-/// Each with what `f` returns for 5.
-const MODULES: [(&str, i32); 4] = [
-    (
-        r#"(module (func (export "f") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))"#,
-        6,
-    ),
-    (
-        r#"(module (func (export "f") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))"#,
-        15,
-    ),
-    (
-        r#"(module (memory 1) (func $g (param i32) (result i32) (i32.load (local.get 0)))
+/// A module whose `f` is called with 5.
+struct Sample {
+    text: &'static str,
+    result: i32,
+    /// How often a tiered engine calls it, and with what, for something of it to be worth keeping.
+    calls: (u32, i32),
+}
+
+/// Calls and rounds until a tiered engine compiles something.
+const HOT_AFTER: u32 = 200;
+
+const SAMPLES: [Sample; 5] = [
+    Sample {
+        text: r#"(module (func (export "f") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))"#,
+        result: 6,
+        // Warm: a profile is kept, without code.
+        calls: (HOT_AFTER / 4, 5),
+    },
+    Sample {
+        text: r#"(module (func (export "f") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))"#,
+        result: 15,
+        calls: (HOT_AFTER + 1, 5),
+    },
+    Sample {
+        text: r#"(module (memory 1) (func $g (param i32) (result i32) (i32.load (local.get 0)))
           (func (export "f") (param i32) (result i32)
             (i32.store (i32.const 8) (local.get 0)) (call $g (i32.const 8))))"#,
-        5,
-    ),
-    (
-        r#"(module (func $g (param i32) (result i32) (i32.sub (local.get 0) (i32.const 9)))
-          (func (export "f") (param i32) (result i32) (call $g (local.get 0))))"#,
-        -4,
-    ),
+        result: 5,
+        calls: (HOT_AFTER + 1, 5),
+    },
+    Sample {
+        text: r#"(module (type $t (func (param i32) (result i32))) (table funcref (elem $g))
+          (func $g (type $t) (i32.sub (local.get 0) (i32.const 9)))
+          (func (export "f") (type $t) (call_indirect (type $t) (local.get 0) (i32.const 0))))"#,
+        result: -4,
+        calls: (HOT_AFTER + 1, 5),
+    },
+    Sample {
+        text: r#"(module (func (export "f") (param i32) (result i32) (local i32)
+          (loop $l
+            (local.set 1 (i32.add (local.get 1) (local.get 0)))
+            (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+          (local.get 1)))"#,
+        result: 15,
+        // One long loop: its code is kept, and not that of the function.
+        calls: (1, 10 * HOT_AFTER as i32),
+    },
 ];
 
-/// What every input begins with: the folder, and the bytes of each module's entry and artifact.
-struct Fixture {
+/// Engines of one kind, and what they keep in a folder of their own.
+struct Kept {
+    kind: EngineKind,
+    /// `cache` in it is the cache.
     folder: tempfile::TempDir,
+    /// The name and the bytes of each module's entry.
     entries: Vec<(String, Vec<u8>)>,
     artifacts: Vec<Vec<u8>>,
 }
 
-static FIXTURE: LazyLock<Mutex<Fixture>> = LazyLock::new(|| {
-    let folder = tempfile::TempDir::new().expect("a folder of its own");
-    let path = folder.path().join("cache");
-    let (engine, _) = engine(&path);
-    let mut entries = Vec::new();
-    let mut artifacts = Vec::new();
-    for (text, _) in MODULES {
-        let module = Module::new(&engine, text).expect("it is a module");
-        artifacts.push(module.serialize().expect("it can be compiled"));
-        let known: Vec<_> = entries.iter().map(|(name, _): &(String, _)| name.clone()).collect();
-        let new = files(&path).into_iter().find(|name| !known.contains(name)).expect("it was kept");
-        let bytes = fs::read(path.join(&new)).expect("it can be read");
-        entries.push((new, bytes));
+/// What every input begins with.
+static KEPT: LazyLock<Mutex<[Kept; 2]>> =
+    LazyLock::new(|| Mutex::new([EngineKind::Compiled, EngineKind::Tiered].map(Kept::new)));
+
+impl Kept {
+    fn new(kind: EngineKind) -> Kept {
+        let folder = tempfile::TempDir::new().expect("a folder of its own");
+        let mut kept = Kept { kind, folder, entries: Vec::new(), artifacts: Vec::new() };
+        let path = kept.path();
+        let (engine, _) = kept.engine();
+        for sample in &SAMPLES {
+            start(&engine, sample);
+            let known: Vec<_> = kept.entries.iter().map(|(name, _)| name.clone()).collect();
+            let new = files(&path).into_iter().find(|name| !known.contains(name));
+            let new = new.expect("it was kept");
+            let bytes = fs::read(path.join(&new)).expect("it can be read");
+            kept.entries.push((new, bytes));
+        }
+        let (engine, _) = kept.engine();
+        let artifact = |sample: &Sample| {
+            let module = Module::new(&engine, sample.text).expect("it is a module");
+            module.serialize().expect("it can be compiled")
+        };
+        kept.artifacts = SAMPLES.iter().map(artifact).collect();
+        kept
     }
-    Mutex::new(Fixture { folder, entries, artifacts })
-});
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    /// A fresh engine, as in a process of its own, with the cache in the folder unless that is refused.
+    fn engine(&self) -> (Engine, Option<DiskCache>) {
+        let mut config = Config::new();
+        config.engine(self.kind).compile_threads(1);
+        config.hot_after(Some(HOT_AFTER)).background_compilation(false);
+        let engine = Engine::new(&config).expect("the configuration works");
+        let cache = DiskCache::new(self.path()).ok();
+        engine.set_cache(cache.clone().map(|c| Arc::new(c) as Arc<dyn wardian::cache::CodeCache>));
+        (engine, cache)
+    }
+}
 
 fn files(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).expect("the folder is there").flatten();
     files.map(|f| f.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// A fresh engine with the cache in this folder.
-fn engine(folder: &Path) -> (Engine, Option<DiskCache>) {
-    let mut config = Config::new();
-    let config = config.engine(EngineKind::Compiled).compile_threads(1);
-    let engine = Engine::new(config).expect("the configuration works");
-    let cache = DiskCache::new(folder).ok();
-    engine.set_cache(cache.clone().map(|c| Arc::new(c) as Arc<dyn wardian::cache::CodeCache>));
-    (engine, cache)
-}
-
-/// Makes a module, which works; whether it was compiled.
-fn check(engine: &Engine, number: usize) -> bool {
+/// Makes a module, which works; whether it begins with what was in the cache. When it goes there is something to keep.
+fn start(engine: &Engine, sample: &Sample) -> bool {
     let compiled = AtomicBool::new(false);
     let progress = |_, _| compiled.store(true, Ordering::Relaxed);
-    let (text, expected) = MODULES[number];
-    let module = Module::with_progress(engine, text, Some(&progress)).expect("it is a module");
-    works(engine, &module, expected);
-    compiled.into_inner()
+    let module =
+        Module::with_progress(engine, sample.text, Some(&progress)).expect("it is a module");
+    // A tiered engine has compiled nothing yet, unless it knows what was hot.
+    let begins = !compiled.into_inner() && module.code_size() > 0;
+    works(engine, &module, sample);
+    begins
 }
 
-fn works(engine: &Engine, module: &Module, expected: i32) {
+fn works(engine: &Engine, module: &Module, sample: &Sample) {
     let mut store = Store::new(engine, ());
     let instance = Instance::new(&mut store, module, &[]).expect("it imports nothing");
     let f = instance.typed_func::<i32, i32>(&mut store, "f").expect("it is exported");
-    assert_eq!(f.call(&mut store, 5).expect("it does not trap"), expected);
+    assert_eq!(f.call(&mut store, 5).expect("it does not trap"), sample.result);
+    if engine.config().engine_kind() == EngineKind::Tiered {
+        let (calls, argument) = sample.calls;
+        for _ in 0..calls {
+            f.call(&mut store, argument).expect("it does not trap");
+        }
+    }
+    assert_eq!(f.call(&mut store, 5).expect("it does not trap"), sample.result);
 }
 
 pub(crate) fn run(data: &[u8]) {
-    let fixture = FIXTURE.lock().unwrap_or_else(|e| e.into_inner());
-    let path = fixture.folder.path().join("cache");
+    let all = KEPT.lock().unwrap_or_else(|e| e.into_inner());
     let mut input = Input::new(data);
-    restore(&path, &fixture.entries);
-    let (fresh, _) = engine(&path);
-    assert!((0..MODULES.len()).all(|n| !check(&fresh, n)), "what was kept is used");
-    let mut touched = [false; MODULES.len()];
+    let kept = &all[input.below(all.len())];
+    let path = kept.path();
+    restore(&path, &kept.entries);
+    let (fresh, _) = kept.engine();
+    assert!(SAMPLES.iter().all(|sample| start(&fresh, sample)), "what was kept is used");
+    // What starts added to it goes.
+    restore(&path, &kept.entries);
+    let mut touched = [false; SAMPLES.len()];
     for _ in 0..=input.below(6) {
-        let n = input.below(MODULES.len());
-        touched[n] |= damage(&path, &fixture.entries, n, &mut input);
+        let n = input.below(SAMPLES.len());
+        touched[n] |= damage(&path, &kept.entries, n, &mut input);
     }
-    artifact(&fresh, &fixture.artifacts, &mut input);
-    let (engine, cache) = engine(&path);
+    artifact(&fresh, &kept.artifacts, &mut input);
+    let (engine, cache) = kept.engine();
     let Some(cache) = cache else { return note("the folder is refused") };
-    for (n, (name, bytes)) in fixture.entries.iter().enumerate() {
-        let whole = is_private_file(&path.join(name))
-            && fs::read(path.join(name)).is_ok_and(|b| b == *bytes);
-        let compiled = check(&engine, n);
-        assert_eq!(compiled, !whole, "module {n}: entry whole {whole}, touched {}", touched[n]);
-        note(format!("compiled {compiled}"));
+    let (again, _) = kept.engine();
+    for (n, ((name, bytes), sample)) in kept.entries.iter().zip(&SAMPLES).enumerate() {
+        let file = path.join(name);
+        let whole = is_private_file(&file) && fs::read(&file).is_ok_and(|b| b == *bytes);
+        let begins = start(&engine, sample);
+        let kind = kept.kind;
+        assert_eq!(
+            begins, whole,
+            "{kind:?}, module {n}: entry whole {whole}, touched {}",
+            touched[n]
+        );
+        note(format!("{kind:?} begins with it {begins}"));
+        // It was kept again, unless something is in the way.
+        assert_eq!(start(&again, sample), is_private_file(&file), "{kind:?}, module {n}, again");
     }
     let _ = (cache.size(), cache.clear());
-    assert!(fixture.folder.path().join("outside").exists(), "what is outside stays");
+    assert!(kept.folder.path().join("outside").exists(), "what is outside stays");
 }
 
 fn is_private_file(path: &Path) -> bool {
@@ -204,7 +269,7 @@ fn artifact(engine: &Engine, artifacts: &[Vec<u8>], input: &mut Input<'_>) {
     match module {
         Ok(module) => {
             assert!(bytes == artifacts[n], "a changed artifact is used");
-            works(engine, &module, MODULES[n].1);
+            works(engine, &module, &SAMPLES[n]);
             note("artifact used");
         }
         Err(error) => {
