@@ -236,20 +236,21 @@ def test_after_a_fork(engine):
     with pytest.raises(KeyboardInterrupt):
         later(0.1, interrupt)
         loop(engine, store)(store)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            mine = Engine(Config(engine="interpreted"))
-            store = Store(mine)
-            later(0.1, interrupt)
-            loop(mine, store)(store)
-        except KeyboardInterrupt:
-            code = 7
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 7
+    for of_the_parent in [False, True]:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                mine = engine if of_the_parent else Engine(Config(engine="interpreted"))
+                store = Store(mine)
+                later(0.1, interrupt)
+                loop(mine, store)(store)
+            except KeyboardInterrupt:
+                code = 7
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 7
 
 
 def test_a_signal_of_a_forked_process_is_its_own(engine):
