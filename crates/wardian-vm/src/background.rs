@@ -10,13 +10,13 @@
 //!   forking thread            fork() ··├ the process is copied ┤
 //! ```
 //!
-//! A section lasts microseconds: a thread leaves it for what takes long. A fork that has waited for a second waits no longer.
+//! A section is short: a thread leaves it for what takes long. A fork that has waited for a second waits no longer.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many threads are in sections, and in units of [`FORK`] how many are forking.
 static STATE: AtomicU64 = AtomicU64::new(0);
@@ -27,8 +27,8 @@ static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// How long a thread pauses that waits for another to leave its section, or for the end of a fork.
 const PAUSE: Duration = Duration::from_micros(20);
-/// How often a fork pauses so at most: for about a second.
-const MOST_PAUSES: u32 = 50_000;
+/// How long a fork waits at most.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Whether this thread is in a section.
@@ -91,7 +91,7 @@ pub fn generation() -> u64 {
 
 fn handle_forks() {
     static HANDLED: Once = Once::new();
-    // SAFETY: the handlers read and write atomic variables and a `Cell` of the thread, and sleep.
+    // SAFETY: the handlers read and write atomic variables and a `Cell` of the thread, read the clock, and sleep.
     HANDLED.call_once(|| unsafe {
         crate::system::at_fork(Some(prepare), Some(in_parent), Some(in_child));
     });
@@ -117,10 +117,8 @@ fn own() -> u64 {
 
 extern "C" fn prepare() {
     STATE.fetch_add(FORK, Ordering::SeqCst);
-    for _ in 0..MOST_PAUSES {
-        if STATE.load(Ordering::SeqCst) % FORK <= own() {
-            return;
-        }
+    let began = Instant::now();
+    while STATE.load(Ordering::SeqCst) % FORK > own() && began.elapsed() < PATIENCE {
         std::thread::sleep(PAUSE);
     }
 }
@@ -193,7 +191,7 @@ mod tests {
     #[test]
     fn a_thread_that_forks_in_a_section_does_not_wait_for_itself() {
         let section = Section::enter();
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         prepare();
         in_parent();
         assert!(began.elapsed() < Duration::from_millis(900));

@@ -183,7 +183,7 @@ type AtFork = Option<extern "C" fn()>;
 ///
 /// # Safety
 ///
-/// The functions do nothing but use atomic variables and values of the thread that are not dropped, and sleep.
+/// The functions do nothing but use atomic variables and values of the thread that are not dropped, read clocks, and sleep.
 pub(crate) unsafe fn at_fork(before: AtFork, in_parent: AtFork, in_child: AtFork) {
     type Handler = Option<unsafe extern "C" fn()>;
     let handler = |act: AtFork| -> Handler { Some(act?) };

@@ -70,7 +70,7 @@ enum Answer {
     NotYet,
     /// This loop is to be compiled, or made more urgent.
     Compile(CodeOffset),
-    /// The function is to be compiled from its beginning first.
+    /// The function is to be compiled from its beginning first, or made more urgent.
     CompileWhole,
 }
 
@@ -317,7 +317,7 @@ impl HotCode {
 }
 
 impl Loops {
-    /// A frame would continue in compiled code at a loop of a function that is so far as a whole.
+    /// A frame would continue in compiled code at a loop. `whole` is how far the function is.
     ///
     /// A frame that is in one loop when there is code for another one has probably begun after that was wanted: the function is
     /// called again and again, and better off compiled from its beginning.
@@ -339,8 +339,9 @@ impl Loops {
                 self.set(header, LoopState::Asked(times + 1));
                 Answer::NotYet
             }
-            _ if has_code && whole.is_none() => Answer::CompileWhole,
-            _ if has_code && whole == Some(TierState::Wanted) => Answer::NotYet,
+            _ if has_code && matches!(whole, None | Some(TierState::Wanted)) => {
+                Answer::CompileWhole
+            }
             _ => {
                 self.set(header, LoopState::Wanted);
                 Answer::Compile(header)
@@ -475,7 +476,7 @@ mod tests {
         let compiled = TierState::Compiled(code);
         for (whole, expected) in [
             (None, Answer::CompileWhole),
-            (Some(TierState::Wanted), Answer::NotYet),
+            (Some(TierState::Wanted), Answer::CompileWhole),
             (Some(compiled), Answer::Compile(second)),
             (Some(TierState::Failed), Answer::Compile(second)),
         ] {
