@@ -14,6 +14,7 @@ extern crate self as wardian_vm;
 
 #[path = "../../crates/wardian-vm/src/addr.rs"]
 pub mod addr;
+pub mod background;
 #[path = "../../crates/wardian-vm/src/contain.rs"]
 pub mod contain;
 #[path = "../../crates/wardian-vm/src/interrupt.rs"]

@@ -39,18 +39,18 @@ fn forks(engine: &Engine) {
     let m = module(&engine, &format!("(module {})", functions.collect::<String>()));
     // The system takes longer to copy a large process, and more can happen meanwhile.
     let _pages = std::hint::black_box(vec![1u8; PAGES]);
-    let mut expected = Guest::new(&engine, &m);
+    let mut guest = Guest::new(&engine, &m);
     let has_threads = engine.kind() == EngineKind::Tiered;
     for round in 0..if has_threads { FORKS } else { 2 } {
         // Now a thread compiles, or looks for what is warm.
-        expected.call(2 * round, 5000);
+        guest.call(2 * round, 5000);
         std::thread::sleep(Duration::from_micros(100 * (round as u64 % 20)));
         assert_eq!(in_child(|| child(&engine, &m, round)), Some(0), "fork {round}");
     }
-    expected.call(0, 5000);
+    guest.call(0, 5000);
 }
 
-/// What a child does: the parent's store, stores of its own, and another engine.
+/// What a child does: it runs and compiles functions with the parent's engine, and runs another engine.
 fn child(engine: &Engine, m: &Module, round: usize) {
     let mut guest = Guest::new(engine, m);
     guest.call(2 * round, 100);
@@ -64,11 +64,8 @@ fn child(engine: &Engine, m: &Module, round: usize) {
     }
     drop(guest);
     let other = Engine::new(engine.config()).unwrap();
-    Guest::new(
-        &other,
-        &module(&other, r#"(module (func (export "f0") (param i32) (result i32) (local.get 0)))"#),
-    )
-    .call(0, 1);
+    let text = r#"(module (func (export "f0") (param i32) (result i32) (local.get 0)))"#;
+    Guest::new(&other, &module(&other, text)).call(0, 1);
 }
 
 struct Guest {

@@ -10,7 +10,8 @@
 //!   forking thread            fork() ··├ the process is copied ┤
 //! ```
 //!
-//! A section is short: a thread leaves it for what takes long. A fork that has waited for a second waits no longer.
+//! A section is short: a thread leaves it for what takes long, and for code of the embedder's, which may wait for the thread that
+//! forks. A fork that has waited for a second waits no longer.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -100,18 +101,18 @@ fn handle_forks() {
 fn enter() {
     loop {
         let state = STATE.load(Ordering::SeqCst);
-        let is_free = state < FORK;
-        let entered = |s| STATE.compare_exchange(s, s + 1, Ordering::SeqCst, Ordering::SeqCst);
-        match is_free {
-            true if entered(state).is_ok() => return,
-            true => std::hint::spin_loop(),
-            false => std::thread::sleep(PAUSE),
+        let entered =
+            || STATE.compare_exchange(state, state + 1, Ordering::SeqCst, Ordering::SeqCst);
+        if state >= FORK {
+            std::thread::sleep(PAUSE);
+        } else if entered().is_ok() {
+            return;
         }
     }
 }
 
-/// How many sections the forking thread is in itself: it forks in something that a background thread called.
-fn own() -> u64 {
+/// How many sections this thread is in. One that forks in something that a background thread called does not wait for itself.
+pub(crate) fn own() -> u64 {
     u64::from(IN_SECTION.get())
 }
 

@@ -4,6 +4,7 @@
 //! dropped. Where the runtime drops one, its own state may be half changed, or a panic may be unwinding
 //! already, in which case a second one would abort the process.
 
+use crate::background::outside;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,7 +21,7 @@ pub fn drop_contained<V>(value: V) {
 
 /// Drops a value of the embedder's; returns the panic of its destructor.
 pub fn try_drop<V>(value: V) -> Result<(), Payload> {
-    catch_unwind(AssertUnwindSafe(|| drop(value)))
+    outside(|| catch_unwind(AssertUnwindSafe(|| drop(value))))
 }
 
 /// Drops the payload of a panic. A payload whose own destructor panics is leaked, with what that

@@ -10,6 +10,7 @@
 mod tests;
 
 use crate::addr::{CtxOffset, ThreadPtr, VmCtxPtr};
+use crate::background::outside;
 use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
@@ -534,7 +535,7 @@ impl Drop for Interrupter {
 fn wake(mut state: MutexGuard<'_, State>) {
     let Some(waker) = state.waker.take() else { return };
     drop(state);
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+    if let Err(panic) = outside(|| catch_unwind(AssertUnwindSafe(|| waker.wake()))) {
         discard(panic);
     }
 }

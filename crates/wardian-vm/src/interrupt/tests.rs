@@ -1,6 +1,8 @@
 //! The watchdog's queue, and wakers.
 
 use super::*;
+use crate::background;
+use std::sync::mpsc;
 
 /// Entries for deadlines that are not before a day from now: those of this test alone.
 fn far_entries() -> usize {
@@ -44,6 +46,32 @@ fn wakers_are_called_once_for_each_interrupt() {
     interrupter.set_waker(None);
     interrupter.request_deferred();
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
+}
+
+/// The embedder's code may wait for a thread that forks, which waits for sections.
+#[test]
+fn the_watchdog_calls_and_drops_wakers_outside_of_sections() {
+    /// Sends how many sections the thread is in.
+    struct Section(mpsc::SyncSender<u64>);
+    impl std::task::Wake for Section {
+        fn wake(self: Arc<Self>) {
+            self.0.send(background::own()).unwrap();
+        }
+    }
+    impl Drop for Section {
+        fn drop(&mut self) {
+            self.0.send(background::own()).unwrap();
+        }
+    }
+    let (sender, sections) = mpsc::sync_channel(2);
+    let mut store = StoreCtx::default();
+    // SAFETY: the store outlives the interrupter's use of it, and does not move.
+    let interrupter = unsafe { Interrupter::new(&mut store) };
+    interrupter.set_waker(Some(Arc::new(Section(sender)).into()));
+    interrupter.set_deadline(Some(Instant::now() + Duration::from_millis(5)));
+    let seen = [(); 2].map(|()| sections.recv_timeout(Duration::from_secs(60)));
+    interrupter.detach();
+    assert_eq!(seen, [Ok(0), Ok(0)]);
 }
 
 #[test]
